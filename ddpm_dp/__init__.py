@@ -1,0 +1,45 @@
+"""Choose the K of T timesteps of a trained DDPM that maximise its ELBO, exactly, by dynamic programming.
+
+Watson, Ho, Norouzi, Chan: "Learning to Efficiently Sample from Diffusion Probabilistic Models", arXiv 2106.03802.
+"""
+
+import os
+from importlib import import_module
+
+# Threads that wait should sleep: spinning, as is OpenMP's habit, they slow small networks many times over on a busy
+# machine. OpenMP asks when torch is first imported, so it must be said here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+_HOME = {
+    "config": ("TrainConfig",),
+    "costs": ("StepCosts", "bits_per_dim", "step_costs", "weighted_costs"),
+    "datasets": ("Dataset", "load_dataset"),
+    "denoisers": ("Denoiser", "MixtureDenoiser", "Prediction"),
+    "files": ("shipped",),
+    "likelihood": ("negative_elbo",),
+    "measuring": ("measure",),
+    "models": ("Model", "load"),
+    "noise": ("NoiseSchedule",),
+    "paths": ("PathFile", "as_path"),
+    "sampling": ("ddim", "sample"),
+    "solver": ("Frontier", "certify", "solve"),
+    "statistics": ("DenoisingStatistics",),
+    "strides": ("STRIDES",),
+    "training": ("train",),
+}
+_ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
+
+__all__ = [*_ROOM_OF]
+
+
+def __getattr__(name: str):
+    """Load a name's room when it is first asked for, so that `import ddpm_dp` and the solver need no torch."""
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'ddpm_dp' has no attribute {name!r}")
+    value = getattr(import_module(f"ddpm_dp.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

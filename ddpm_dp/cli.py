@@ -1,0 +1,264 @@
+"""The command line: train | measure | solve | evaluate | sample, each reading what the one before wrote; and demo."""
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from ddpm_dp.config import TrainConfig
+from ddpm_dp.files import require_writable
+
+EXAMPLE = """\
+the whole way, file by file:
+  ddpm-dp train digits --out out/model.safetensors
+  ddpm-dp measure out/model.safetensors digits --split train --out out/train.npz
+  ddpm-dp measure out/model.safetensors digits --split test --fitted out/train.npz --out out/test.npz
+  ddpm-dp solve out/train.npz --variance analytic --out out/paths.json
+  ddpm-dp evaluate out/test.npz out/paths.json
+  ddpm-dp sample out/model.safetensors out/paths.json -K 32 --statistics out/train.npz --out out/samples.png
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. A wrong input ends with one sentence and exit status 2, not with a traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"ddpm-dp {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def train(options) -> None:
+    from ddpm_dp.datasets import load_dataset
+    from ddpm_dp.training import train as run
+
+    require_writable(options.out)
+    data = load_dataset(options.data, path=options.data_path, size=options.size)
+    config = TrainConfig(**{field.name: getattr(options, field.name) for field in fields(TrainConfig)})
+    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
+    model = run(data, config, checkpoint=checkpoint, device=options.device)
+    print(f"Wrote {model.save(options.out, options.half)}.")
+    checkpoint.unlink(missing_ok=True)
+
+
+def measure(options) -> None:
+    from ddpm_dp.datasets import load_dataset
+    from ddpm_dp.denoisers import fingerprint
+    from ddpm_dp.measuring import measure as run
+    from ddpm_dp.models import load
+    from ddpm_dp.statistics import DenoisingStatistics
+
+    model = load(options.model, options.device)
+    trained_on = model.about.get("dataset")
+    if trained_on != options.data:
+        raise ValueError(
+            f"{options.model} was trained on {trained_on}, not on {options.data}; measure it on {trained_on}."
+        )
+    require_writable(options.out)
+    data = load_dataset(options.data, path=options.data_path, size=options.size)
+    if model.about.get("data_id") != fingerprint(data.train):
+        raise ValueError(f"{options.model} was trained on other {trained_on} images than these; give it those.")
+    images = (data.train if options.split == "train" else data.test)[: options.images]
+    fitted = DenoisingStatistics.load(options.fitted) if options.fitted else None
+    statistics = run(
+        model,
+        images,
+        fitted=fitted,
+        timesteps=options.timesteps,
+        seed=options.seed,
+        batch_size=options.batch_size,
+    )
+    print(f"Wrote {statistics.save(options.out)}: {statistics.n} images, {statistics.T} timesteps.")
+
+
+def solve(options) -> None:
+    from ddpm_dp.costs import step_costs, weighted_costs
+    from ddpm_dp.evaluation import BUDGETS
+    from ddpm_dp.paths import PathFile
+    from ddpm_dp.solver import solve as run
+    from ddpm_dp.statistics import DenoisingStatistics
+
+    statistics = DenoisingStatistics.load(options.statistics)
+    if options.objective == "elbo":
+        costs = step_costs(statistics, options.variance)
+    else:
+        costs = weighted_costs(statistics, -np.arange(statistics.T + 1))
+    budgets = options.budgets or [K for K in BUDGETS if K <= statistics.T]
+    best = run(costs, max(budgets))
+    PathFile(
+        paths={K: best.path(K) for K in budgets},
+        T=statistics.T,
+        variance=options.variance,
+        objective=options.objective,
+        model_id=statistics.model_id,
+        data_id=statistics.data_id,
+    ).save(options.out)
+    print(f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}.")
+
+
+def evaluate(options) -> None:
+    from ddpm_dp import strides
+    from ddpm_dp.evaluation import compare
+    from ddpm_dp.paths import PathFile
+    from ddpm_dp.statistics import DenoisingStatistics
+
+    held_out = DenoisingStatistics.load(options.statistics)
+    chosen = PathFile.load(options.paths)
+    held_out.require_model(chosen.model_id, str(options.paths))
+    if held_out.data_id == chosen.data_id:
+        raise ValueError(
+            f"{options.paths} was chosen on these very images; only held-out statistics make an honest table."
+        )
+    if chosen.variance == "analytic" and held_out.fitted_on != chosen.data_id:
+        raise ValueError(
+            f"{options.statistics} has its analytic variance from other images than {options.paths} was chosen on; "
+            "measure again with --fitted the statistics that were solved."
+        )
+    paths = {
+        "even": {K: strides.even(held_out.noise, K) for K in chosen.paths},
+        "quadratic": {K: strides.quadratic(held_out.noise, K) for K in chosen.paths},
+        "DP": chosen.paths,
+    }
+    print(compare(held_out, paths, chosen.variance))
+
+
+def sample(options) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from ddpm_dp import plotting
+    from ddpm_dp.files import write_whole
+    from ddpm_dp.models import load
+    from ddpm_dp.paths import PathFile
+    from ddpm_dp.sampling import sample as run
+    from ddpm_dp.statistics import DenoisingStatistics
+
+    model = load(options.model, options.device)
+    chosen = PathFile.load(options.paths)
+    if chosen.model_id != model.id:
+        raise ValueError(f"{options.paths} was chosen for another model than {options.model}; solve for this one.")
+    if options.K not in chosen.paths:
+        raise ValueError(
+            f"{options.paths} has no path of {options.K} steps, only K = {', '.join(map(str, chosen.paths))}."
+        )
+    statistics = DenoisingStatistics.load(options.statistics) if options.statistics else None
+    if statistics and statistics.fitted_on != chosen.data_id:
+        raise ValueError(
+            f"{options.paths} was chosen on other images than {options.statistics}; give those statistics."
+        )
+    require_writable(options.out)
+    images = run(
+        model, chosen.paths[options.K], options.n, variance=chosen.variance, statistics=statistics, seed=options.seed
+    )
+    columns = int(np.ceil(options.n**0.5))
+    figure, ax = plt.subplots(figsize=(6, 6))
+    if len(model.shape) == 3:
+        plotting.image_grid(ax, images, columns)
+    else:
+        ax.scatter(*images.numpy().T, s=4)
+        ax.set(xlabel="x", ylabel="y", aspect="equal")
+    write_whole(options.out, lambda temporary: figure.savefig(temporary, format="png", dpi=150))
+    print(f"Wrote {options.out}: {options.n} samples in {options.K} steps.")
+
+
+def demo(options) -> None:
+    from ddpm_dp.demo import demo as run
+
+    require_writable(options.out / "path_32.json")
+    run(options.out, TrainConfig(steps=options.steps), options.device)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} was given; expected a whole number, 1 or more")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ddpm-dp",
+        description="Choose the K of T timesteps of a trained DDPM that maximise its ELBO.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    examples = {line.split()[1]: line.strip() for line in EXAMPLE.splitlines()[1:]}
+
+    def command(run, text: str) -> argparse.ArgumentParser:
+        example = examples.get(run.__name__, "ddpm-dp demo --out out")
+        sub = commands.add_parser(run.__name__, help=text, description=text, epilog=f"example: {example}")
+        sub.set_defaults(run=run)
+        return sub
+
+    def data_options(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("data", help="digits, fashion-mnist, images, swiss-roll, two-moons or gaussian-grid")
+        sub.add_argument(
+            "--data-path", type=Path, help="where fashion-mnist's files, or the folder or zip of images, are"
+        )
+        sub.add_argument("--size", type=int, help="side to which images are cropped and resized")
+
+    def device_option(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--device", help="cpu, cuda or mps; by itself: the best there is")
+
+    def out_option(sub: argparse.ArgumentParser, what: str) -> None:
+        sub.add_argument("--out", type=Path, required=True, help=what)
+
+    sub = command(train, "train a DDPM; interrupted, the same command goes on from its last checkpoint")
+    data_options(sub)
+    out_option(sub, "the model's .safetensors file")
+    sub.add_argument("--half", action="store_true", help="write the weights with 16 bits")
+    for field in fields(TrainConfig):
+        flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
+        sub.add_argument(flag, type=kind, default=field.default, help="default: %(default)s")
+    device_option(sub)
+
+    sub = command(measure, "measure a model's denoising error at every timestep")
+    sub.add_argument("model", help="a .safetensors file, or the name of a shipped model")
+    data_options(sub)
+    sub.add_argument("--split", choices=("train", "test"), default="train", help="default: train")
+    sub.add_argument("--fitted", type=Path, help="for held-out images: the training statistics")
+    sub.add_argument("--images", type=_positive, help="use only the first so many images")
+    sub.add_argument(
+        "--timesteps", type=_positive, help="measure at so many timesteps, interpolate the others; a tenth will do"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="of the noise; default: 0")
+    sub.add_argument("--batch-size", type=_positive, default=2048, help="images per evaluation; default: 2048")
+    out_option(sub, "the statistics' .npz file")
+    device_option(sub)
+
+    sub = command(solve, "find the best path for each budget, exactly")
+    sub.add_argument("statistics", type=Path, help="what `measure` wrote, of training images")
+    sub.add_argument("--variance", default="analytic", help="posterior, beta, analytic (default), learned or predicted")
+    sub.add_argument(
+        "--objective", choices=("elbo", "mse"), default="elbo", help="default: elbo; mse: the paper's reweighting"
+    )
+    sub.add_argument("--budgets", type=int, nargs="+", metavar="K", help="default: 4 8 16 32 64 128 256")
+    out_option(sub, "the paths' .json file")
+
+    sub = command(evaluate, "price chosen and handcrafted paths on held-out images, in bits/dim")
+    sub.add_argument("statistics", type=Path, help="what `measure --split test --fitted ...` wrote")
+    sub.add_argument("paths", type=Path, help="what `solve` wrote")
+
+    sub = command(sample, "sample along a path and write a picture")
+    sub.add_argument("model", help="a .safetensors file, or the name of a shipped model")
+    sub.add_argument("paths", type=Path, help="what `solve` wrote")
+    sub.add_argument("-K", type=int, required=True, help="how many steps")
+    sub.add_argument("-n", type=_positive, default=64, help="how many samples; default: 64")
+    sub.add_argument("--statistics", type=Path, help="the training statistics; `analytic` variance needs them")
+    sub.add_argument("--seed", type=int, default=0, help="default: 0")
+    out_option(sub, "the picture's .png file")
+    device_option(sub)
+
+    sub = command(demo, "the whole job on the digits data set, under 3 minutes on two CPU cores")
+    sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")
+    sub.add_argument("--steps", type=int, default=6000, help="training steps; default: 6000")
+    device_option(sub)
+    return parser

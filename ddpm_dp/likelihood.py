@@ -1,0 +1,63 @@
+"""The ELBO of a path by direct simulation: slow, and independent of `costs.py`, which it checks."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddpm_dp.denoisers import Denoiser
+from ddpm_dp.gaussians import decoder_log_likelihood, normal_kl
+from ddpm_dp.paths import as_path
+from ddpm_dp.statistics import DenoisingStatistics
+from ddpm_dp.variances import decoder_of, decoder_variance, fitted_m_of, log_rho
+
+
+@torch.no_grad()
+def negative_elbo(
+    denoiser: Denoiser,
+    images,
+    path,
+    *,
+    variance: str = "posterior",
+    statistics: DenoisingStatistics | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Nats per image of the negative ELBO of a path, one draw of x_t per step and image: (n, K + 1).
+
+    Column 0 is KL(q(x_T | x_0) || N(0, I)), column i the price of step t_i -> t_{i-1}: the KL from q(x_s | x_t, x_0) to
+    the sampler's own p(x_s | x_t), both with their means and variances written out, and for s = 0 the decoder.
+    Sum over columns for the negative ELBO of each image; average over images for its estimate.
+
+    Arguments and errors as in `sample`; `images` as in `measure`.
+    """
+    noise = denoiser.noise
+    path = as_path(path, noise.T)
+    fitted_m = fitted_m_of(variance, statistics, denoiser.id)
+    x_0 = denoiser.images(images)
+    rng = torch.Generator().manual_seed(seed)
+
+    def tensor(value) -> Tensor:
+        return torch.tensor(float(value), dtype=torch.float64)
+
+    exact = x_0.cpu().double()
+    T = noise.T
+    prior = normal_kl(noise.alpha[T] * exact, tensor(noise.sigma2[T]), tensor(0), tensor(1))
+    columns = [prior.flatten(1).sum(1)]
+    for t, s in zip(path[1:].tolist(), path[:-1].tolist(), strict=True):
+        eps = torch.randn(x_0.shape, generator=rng, dtype=torch.float64).to(x_0.dtype).to(x_0.device)
+        x_t = noise.alpha[t] * x_0 + noise.sigma[t] * eps
+        prediction = denoiser.at(x_t, t)
+        xhat_0, second = prediction.x0.cpu().double(), prediction.second(variance)
+        second = None if second is None else second.cpu().double()
+        x_t = x_t.cpu().double()
+        if s == 0:
+            spread = torch.as_tensor(
+                decoder_variance(noise, decoder_of(variance), t, fitted_m, second), dtype=torch.float64
+            )
+            columns.append(-decoder_log_likelihood(exact, xhat_0, spread, denoiser.levels))
+        else:
+            q = noise.posterior(t, s)
+            reverse = q.variance * torch.as_tensor(log_rho(noise, variance, t, s, fitted_m, second)).exp()
+            mean_q = q.x0 * exact + q.xt * x_t
+            mean_p = q.x0 * xhat_0 + q.xt * x_t
+            columns.append(normal_kl(mean_q, tensor(q.variance), mean_p, reverse).flatten(1).sum(1))
+    return torch.stack(columns, dim=1).numpy()

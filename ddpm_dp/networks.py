@@ -1,0 +1,173 @@
+"""Two small networks: `MLP` for points and tiny images, `UNet` for images.
+
+Both map (x_t, t / T) to `outputs` tensors of x_t's shape, one after the other along dimension 1.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def usable_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of that name; None: CUDA or Apple's MPS when there is one, the CPU otherwise.
+
+    Raises ValueError if there is no such device here.
+    """
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device = {str(name)!r} cannot be used here; expected cpu, or cuda or mps where there is one."
+        ) from error
+
+
+def time_embedding(time: Tensor, width: int) -> Tensor:
+    """Sines and cosines of time = t / T in (0, 1], (batch,) -> (batch, width), as in Ho et al. at T = 1,000."""
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=time.device) / (width // 2))
+    angles = 1000 * time[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def features(x: Tensor, levels: int | None) -> Tensor:
+    """x, and beside it (dim 1) sines and cosines of it with the period of two and of one grey level.
+
+    When the noise is smaller than a grey level, eps is what x_t is off the nearest level. A network cannot see that in
+    x_t itself, but easily in waves of the grid's own period (Kingma et al. 2021, "Fourier features").
+    """
+    if levels is None:
+        return x
+    waves = [math.pi * (levels - 1) / 2 * x, math.pi * (levels - 1) * x]
+    return torch.cat([x, *(wave(angle) for angle in waves for wave in (torch.sin, torch.cos))], dim=1)
+
+
+class MLP(nn.Module):
+    """Residual multilayer perceptron on the flattened input: `depth` blocks of `width` units."""
+
+    def __init__(
+        self, shape: tuple[int, ...], levels: int | None, width: int, depth: int, dropout: float, outputs: int
+    ):
+        super().__init__()
+        d = math.prod(shape)
+        if width < 2 or width % 2:
+            raise ValueError(f"width = {width}; MLP takes an even number, for as many sines as cosines of the time.")
+        self.width, self.levels, self.dropout = width, levels, nn.Dropout(dropout)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU())
+        self.first = nn.Linear(features(torch.zeros(1, d), levels).shape[1], width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+        self.modulate = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(depth))
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.out = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.last = nn.Linear(width, d * outputs)
+        for layer in (*self.modulate, *self.out, self.last):  # start as the identity, predicting 0
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        # One image in a batch of equal times costs one embedding: `measure` evaluates whole data sets at one t.
+        embedding = self.time(time_embedding(time, self.width))
+        h = self.first(features(x.flatten(1), self.levels))
+        for norm, modulate, hidden, out in zip(self.norms, self.modulate, self.hidden, self.out, strict=True):
+            scale, shift = modulate(embedding).chunk(2, dim=1)
+            h = h + out(self.dropout(F.silu(hidden(norm(h) * (1 + scale) + shift))))
+        return self.last(F.silu(h)).view(len(x), -1, *x.shape[2:])
+
+
+class ResidualBlock(nn.Module):
+    """GroupNorm, SiLU, convolution, twice, with the time embedding added between (Ho et al. 2020, appendix B)."""
+
+    def __init__(self, channels_in: int, channels_out: int, embedding: int, dropout: float):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(math.gcd(8, channels_in), channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.time = nn.Linear(embedding, channels_out)
+        self.norm2 = nn.GroupNorm(math.gcd(8, channels_out), channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        self.skip = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x))) + self.time(embedding)[:, :, None, None]
+        return self.skip(x) + self.conv2(self.dropout(F.silu(self.norm2(h))))
+
+
+class Attention(nn.Module):
+    """Self-attention over the positions of a feature map, four heads."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(math.gcd(8, channels), channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        qkv = self.qkv(self.norm(x)).view(batch, 3, 4, channels // 4, height * width).transpose(-1, -2)
+        h = F.scaled_dot_product_attention(*qkv.unbind(1))
+        return x + self.out(h.transpose(-1, -2).reshape(x.shape))
+
+
+class UNet(nn.Module):
+    """A UNet of three resolutions (1, 1/2, 1/4) with `width`, 2 `width`, 2 `width` channels, attention at the lowest.
+
+    `depth` residual blocks per resolution on the way down, one more on the way up. Height and width must divide by 4.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], levels: int | None, width: int, depth: int, dropout: float, outputs: int
+    ):
+        super().__init__()
+        if len(shape) != 3 or shape[1] % 4 or shape[2] % 4 or width % 4:
+            raise ValueError(
+                f"UNet takes images (channels, height, width), sides and width divisible by 4; given shape {shape}, "
+                f"width {width}: use network='mlp', or other sizes."
+            )
+        self.width, self.levels = width, levels
+        embedding = 4 * width
+        self.time = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
+        self.first = nn.Conv2d(features(torch.zeros(1, *shape), levels).shape[1], width, 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        kept, channels = [width], width
+        for level, out in enumerate((width, 2 * width, 2 * width)):
+            if level:
+                self.down.append(nn.Conv2d(channels, channels, 3, stride=2, padding=1))
+                kept.append(channels)
+            for _ in range(depth):
+                self.down.append(ResidualBlock(channels, out, embedding, dropout))
+                kept.append(out)
+                channels = out
+        first, last = (ResidualBlock(channels, channels, embedding, dropout) for _ in range(2))
+        self.middle = nn.ModuleList([first, Attention(channels), last])
+        for level, out in enumerate((2 * width, 2 * width, width)):
+            if level:
+                self.up.append(nn.Upsample(scale_factor=2, mode="nearest"))
+            for _ in range(depth + 1):
+                self.up.append(ResidualBlock(channels + kept.pop(), out, embedding, dropout))
+                channels = out
+        self.norm = nn.GroupNorm(math.gcd(8, channels), channels)
+        self.last = nn.Conv2d(channels, shape[0] * outputs, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        embedding = self.time(time_embedding(time, self.width))
+        h = self.first(features(x, self.levels))
+        kept = [h]
+        for layer in self.down:
+            h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
+            kept.append(h)
+        for layer in self.middle:
+            h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
+        for layer in self.up:
+            h = layer(torch.cat([h, kept.pop()], 1), embedding) if isinstance(layer, ResidualBlock) else layer(h)
+        return self.last(F.silu(self.norm(h)))
+
+
+NETWORKS = {"mlp": MLP, "unet": UNet}

@@ -1,0 +1,88 @@
+"""A timestep path [0, t_1, ..., T]: the one check that every function asks for, and the JSON file that keeps paths."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ddpm_dp.files import write_whole
+
+FORMAT = 1
+
+
+def as_path(path, T: int) -> np.ndarray:
+    """Check a timestep path [0, t_1, ..., T] and return it as integers; every function that takes one asks here.
+
+    Raises ValueError, saying which entry is wrong, unless the path holds whole numbers, starts at 0, rises strictly and
+    ends at T.
+
+    >>> as_path([0, 3, 10], T=10)
+    array([ 0,  3, 10])
+    """
+    given = np.asarray(path)
+    if given.ndim != 1 or len(given) < 2:
+        raise ValueError(f"A path is a list [0, t_1, ..., {T}] of at least two timesteps; given: {path!r}.")
+    if given.dtype.kind not in "iuf" or not np.array_equal(given, np.round(given)):
+        raise ValueError(f"A path holds whole timesteps; given: {path!r}.")
+    steps = given.astype(np.int64)
+    if steps[0] != 0 or steps[-1] != T:
+        raise ValueError(
+            f"The path runs from {steps[0]} to {steps[-1]}; expected from 0 to T = {T}, in ascending order "
+            "(add the missing end, reverse it, or check that it was made for this model)."
+        )
+    wrong = np.flatnonzero(np.diff(steps) <= 0)
+    if len(wrong):
+        i = wrong[0]
+        raise ValueError(f"The path does not ascend: {steps[i]} is followed by {steps[i + 1]}; sort it, drop repeats.")
+    return steps
+
+
+@dataclass(frozen=True, eq=False)
+class PathFile:
+    """Chosen paths, one for each budget K, and what they were chosen for."""
+
+    paths: dict[int, np.ndarray]
+    T: int
+    variance: str
+    objective: str  # what the paths minimise, in words
+    model_id: str
+    data_id: str
+
+    def save(self, file: str | Path) -> Path:
+        """Write JSON, whole or not at all."""
+        text = json.dumps(
+            {
+                "ddpm_dp_paths": FORMAT,
+                "T": self.T,
+                "variance": self.variance,
+                "objective": self.objective,
+                "model_id": self.model_id,
+                "data_id": self.data_id,
+                "paths": {str(K): [int(t) for t in path] for K, path in self.paths.items()},
+            },
+        )
+        # one path a line: a file that people read
+        text = text.replace("], ", "],\n  ").replace('"paths": {', '"paths": {\n  ')
+        return write_whole(file, lambda temporary: temporary.write_text(text + "\n"))
+
+    @classmethod
+    def load(cls, file: str | Path) -> "PathFile":
+        """Read what `save` wrote. Raises FileNotFoundError, or ValueError for another kind of file or a wrong path."""
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"There is no paths file {file}; make one with `ddpm-dp solve`.")
+        try:
+            content = json.loads(Path(file).read_text())
+            if content.pop("ddpm_dp_paths") != FORMAT:
+                raise KeyError("ddpm_dp_paths")
+            paths = {int(K): as_path(path, content["T"]) for K, path in content.pop("paths").items()}
+            for K, path in paths.items():
+                if len(path) != K + 1:
+                    raise ValueError(
+                        f"{file} lists a path of {len(path) - 1} steps under K = {K}; make the file again."
+                    )
+            return cls(paths=paths, **content)
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{file} is not a paths file of this version; make it again with `ddpm-dp solve`."
+            ) from error

@@ -1,0 +1,102 @@
+"""Sampling along any timestep path."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ddpm_dp.denoisers import Denoiser, Prediction
+from ddpm_dp.paths import as_path
+from ddpm_dp.statistics import DenoisingStatistics
+from ddpm_dp.variances import fitted_m_of, log_rho
+
+
+def sample(
+    denoiser: Denoiser,
+    path,
+    n: int,
+    *,
+    variance: str = "posterior",
+    statistics: DenoisingStatistics | None = None,
+    seed: int = 0,
+    randn: Callable[[tuple[int, ...]], Tensor] | None = None,
+    callback: Callable[[int, Tensor, Tensor], None] | None = None,
+    progress: bool = True,
+) -> Tensor:
+    """Ancestral sampling: x_T ~ N(0, I), then x_s ~ p(x_s | x_t) down the path; the last step returns xhat_0.
+
+    p(x_s | x_t) = N(posterior mean with xhat_0(x_t) for x_0, rho beta~_{t|s} I). With path 0, 1, ..., T and `posterior`
+    variance this is Algorithm 2 of Ho et al. 2020.
+
+    Args:
+        denoiser: a model or an exact denoiser.
+        path: [0, t_1, ..., T], ascending; K = len(path) - 1 evaluations of the denoiser.
+        n: how many samples.
+        variance: one of `ddpm_dp.variances`; `analytic` needs the training `statistics`.
+        seed: the same seed gives the same x_T, and the same noise at the i-th step, on every path and device.
+        randn: where the standard normal draws come from, instead of the seed: called with (n, *shape), once for x_T and
+            once for every step but the last.
+        callback: called after each step with (s, x_s, xhat_0).
+
+    Returns the samples, (n, *shape), on the CPU.
+
+    Raises ValueError for a wrong path or variance, or statistics of another model.
+    """
+    noise = denoiser.noise
+    fitted_m = fitted_m_of(variance, statistics, denoiser.id)
+
+    def step(t: int, s: int, x_t: Tensor, prediction: Prediction, draw: Callable[[], Tensor]) -> Tensor:
+        if s == 0:
+            return prediction.x0
+        q = noise.posterior(t, s)
+        rho = torch.as_tensor(log_rho(noise, variance, t, s, fitted_m, prediction.second(variance))).exp()
+        std = (float(q.variance) * rho).sqrt().to(x_t)
+        return float(q.x0) * prediction.x0 + float(q.xt) * x_t + std * draw()
+
+    return _walk(denoiser, path, n, step, seed, randn, callback, progress)
+
+
+def ddim(
+    denoiser: Denoiser,
+    path,
+    n: int,
+    *,
+    seed: int = 0,
+    randn: Callable[[tuple[int, ...]], Tensor] | None = None,
+    callback: Callable[[int, Tensor, Tensor], None] | None = None,
+    progress: bool = True,
+) -> Tensor:
+    """Deterministic DDIM sampling (Song et al. 2021, eq. 12, sigma = 0): x_s = alpha_s xhat_0 + sigma_s eps_hat.
+
+    eps_hat = (x_t - alpha_t xhat_0) / sigma_t. Arguments, result and errors as in `sample`; only x_T is random.
+    """
+    noise = denoiser.noise
+
+    def step(t: int, s: int, x_t: Tensor, prediction: Prediction, draw: Callable[[], Tensor]) -> Tensor:
+        eps_hat = (x_t - float(noise.alpha[t]) * prediction.x0) / float(noise.sigma[t])
+        return float(noise.alpha[s]) * prediction.x0 + float(noise.sigma[s]) * eps_hat
+
+    return _walk(denoiser, path, n, step, seed, randn, callback, progress)
+
+
+@torch.no_grad()
+def _walk(denoiser, path, n, step, seed, randn, callback, progress) -> Tensor:
+    path = as_path(path, denoiser.noise.T)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ValueError(f"n = {n!r} samples; expected a whole number, 1 or more.")
+    if randn is None:
+        rng = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same numbers
+        randn = lambda shape: torch.randn(shape, generator=rng, dtype=torch.float64)  # noqa: E731
+
+    def draw() -> Tensor:
+        return randn((n, *denoiser.shape)).to(denoiser.dtype).to(denoiser.device)
+
+    x = draw()
+    steps = list(zip(path[:0:-1].tolist(), path[-2::-1].tolist(), strict=True))
+    for t, s in tqdm(steps, "sampling", unit="step", disable=not progress, leave=False):
+        prediction = denoiser.at(x, t)
+        x = step(t, s, x, prediction, draw)
+        if callback:
+            callback(s, x, prediction.x0)
+    return x.cpu()

@@ -1,0 +1,32 @@
+"""What several test files share: small exact models, and one torch thread per test process."""
+
+import numpy as np
+import pytest
+import torch
+
+from ddpm_dp import MixtureDenoiser, NoiseSchedule, measure
+
+torch.set_num_threads(1)  # the suite runs in two processes on two cores; threads that wait for each other slow both
+
+
+@pytest.fixture(scope="session")
+def mixture() -> MixtureDenoiser:
+    """The exact denoiser of two Gaussians in the plane, under a cosine schedule with T = 100."""
+    return MixtureDenoiser(NoiseSchedule.cosine(100), means=[[0.5, -0.2], [-0.4, 0.3]], std=0.15, weights=[0.3, 0.7])
+
+
+def draw(denoiser: MixtureDenoiser, n: int, seed: int) -> np.ndarray:
+    """n points from the mixture itself."""
+    rng = np.random.default_rng(seed)
+    component = rng.choice(len(denoiser.means), size=n, p=denoiser.log_weights.exp().numpy())
+    return denoiser.means.numpy()[component] + denoiser.std * rng.standard_normal((n, *denoiser.shape))
+
+
+@pytest.fixture(scope="session")
+def points(mixture) -> np.ndarray:
+    return draw(mixture, 4000, seed=1)
+
+
+@pytest.fixture(scope="session")
+def statistics(mixture, points):
+    return measure(mixture, points, progress=False)
