@@ -78,6 +78,7 @@ def assert_same(values, expected, costs):
     b = getattr(costs, "b", np.zeros(2))
     first = costs.of_steps(np.arange(1, costs.T + 1), 0)
     size = abs(first[np.isfinite(first)]).max(initial=0.0) + abs(b[1:]).max()
+    size += np.finfo(float).tiny / RTOL  # below the smallest normal number, relative accuracy ends
     np.testing.assert_allclose(values, expected, rtol=RTOL, atol=RTOL * size)
 
 
