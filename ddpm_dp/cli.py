@@ -1,4 +1,4 @@
-"""The command line: train | measure | solve | evaluate | sample, each reading what the one before wrote; and demo."""
+"""The command line: train | measure | solve | evaluate | sample, each reading what the last wrote; demo and report."""
 
 import argparse
 import sys
@@ -18,6 +18,10 @@ the whole way, file by file:
   ddpm-dp solve out/train.npz --variance analytic --out out/paths.json
   ddpm-dp evaluate out/test.npz out/paths.json
   ddpm-dp sample out/model.safetensors out/paths.json -K 32 --statistics out/train.npz --out out/samples.png
+or in one go:
+  ddpm-dp demo --out out
+and several models side by side:
+  ddpm-dp report fashion-mnist
 """
 
 
@@ -36,13 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(options) -> None:
     from ddpm_dp.datasets import load_dataset
+    from ddpm_dp.models import load
     from ddpm_dp.training import train as run
 
     require_writable(options.out)
     data = load_dataset(options.data, path=options.data_path, size=options.size)
     config = TrainConfig(**{field.name: getattr(options, field.name) for field in fields(TrainConfig)})
     checkpoint = options.out.with_name(options.out.name + ".checkpoint")
-    model = run(data, config, checkpoint=checkpoint, device=options.device)
+    start = load(options.start, options.device) if options.start else None
+    model = run(data, config, start=start, checkpoint=checkpoint, device=options.device)
     print(f"Wrote {model.save(options.out, options.half)}.")
     checkpoint.unlink(missing_ok=True)
 
@@ -169,6 +175,13 @@ def sample(options) -> None:
     print(f"Wrote {options.out}: {options.n} samples in {options.K} steps.")
 
 
+def report(options) -> None:
+    from ddpm_dp.files import DATA
+    from ddpm_dp.report import report as run
+
+    print(run(options.folder if options.folder.is_dir() else DATA / options.folder))
+
+
 def demo(options) -> None:
     from ddpm_dp.demo import demo as run
 
@@ -190,10 +203,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    examples = {line.split()[1]: line.strip() for line in EXAMPLE.splitlines()[1:]}
+    examples = {line.split()[1]: line.strip() for line in EXAMPLE.splitlines() if line.startswith("  ")}
 
     def command(run, text: str) -> argparse.ArgumentParser:
-        example = examples.get(run.__name__, "ddpm-dp demo --out out")
+        example = examples[run.__name__]
         sub = commands.add_parser(run.__name__, help=text, description=text, epilog=f"example: {example}")
         sub.set_defaults(run=run)
         return sub
@@ -214,6 +227,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(train, "train a DDPM; interrupted, the same command goes on from its last checkpoint")
     data_options(sub)
     out_option(sub, "the model's .safetensors file")
+    sub.add_argument(
+        "--start", help="a model of the same network whose weights to begin with: a file, or a shipped name"
+    )
     sub.add_argument("--half", action="store_true", help="write the weights with 16 bits")
     for field in fields(TrainConfig):
         flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
@@ -256,6 +272,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=0, help="default: 0")
     out_option(sub, "the picture's .png file")
     device_option(sub)
+
+    sub = command(report, "the paper's Table 3: every path, budget and reverse variance, for several models")
+    sub.add_argument("folder", type=Path, help="fashion-mnist, or a folder with a folder for each model")
 
     sub = command(demo, "the whole job on the digits data set, under 3 minutes on two CPU cores")
     sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from tqdm.auto import tqdm
 
+from ddpm_dp.bins import learned_averages, predicted_averages
 from ddpm_dp.paths import as_path
 from ddpm_dp.solver import AffineCosts, LogAffineCosts
 from ddpm_dp.statistics import DenoisingStatistics, SecondOutput
@@ -76,12 +77,24 @@ class StepCosts:
 
     def of(self, path) -> PathPrice:
         """Price a path [0, t_1, ..., T]. Raises ValueError if it is not one (see `as_path`)."""
+        steps = self._steps(path)
+        total, error = self.statistics.mean(steps.sum(1) + self.prior_of_group)
+        return PathPrice(self.prior, self.statistics.mean(steps)[0], float(total), float(error))
+
+    def difference(self, path, other) -> tuple[float, float]:
+        """How many nats `path` costs more than `other`, and the standard error of that over images.
+
+        The images are the same, so most of their spread cancels: this error is smaller than either price's own.
+        """
+        nats, error = self.statistics.mean(self._steps(path).sum(1) - self._steps(other).sum(1))
+        return float(nats), float(error)
+
+    def _steps(self, path) -> np.ndarray:
+        """(G, K) nats of a path's steps for each group of images."""
         path = as_path(path, self.T)
         s, t = path[1:-1], path[2:]
         between = self.between(t, s, self.statistics.squared_error[:, t])
-        steps = np.concatenate([self.first[:, path[1:2]], between], axis=1)
-        total, error = self.statistics.mean(steps.sum(1) + self.prior_of_group)
-        return PathPrice(self.prior, self.statistics.mean(steps)[0], float(total), float(error))
+        return np.concatenate([self.first[:, path[1:2]], between], axis=1)
 
     def table(self) -> np.ndarray:
         """L as a (T + 1, T + 1) array, `L[t, s]`, inf where s >= t (the paper's table)."""
@@ -124,7 +137,7 @@ def _from_moments(statistics: DenoisingStatistics, variance: str):
 
 
 def _from_histograms(statistics: DenoisingStatistics, second: SecondOutput):
-    """L(t, s) where rho differs from coordinate to coordinate: an average over the bins of v or u."""
+    """L(t, s) where rho differs from coordinate to coordinate: `step_nats`, averaged over the bins of v or u."""
     noise = statistics.noise
 
     def between(t, s, m):
@@ -132,10 +145,14 @@ def _from_histograms(statistics: DenoisingStatistics, second: SecondOutput):
         still, slope = np.empty(t.shape), np.empty(t.shape)  # step_nats is linear in e^2: still + slope e^2
         for now in np.unique(t):
             at = t == now
-            rate = log_rho(noise, second.variance, now, s[at], statistics.fitted_m, second.centres(now)[:, None])
-            price = step_nats(rate, 0.0)
-            still[at] = second.mass[now] @ price
-            slope[at] = second.error[now] @ (step_nats(rate, noise.snr[s[at]] - noise.snr[now]) - price)
+            bins = second.centres(now), second.mass[now], second.error[now]
+            delta = noise.snr[s[at]] - noise.snr[now]
+            if second.variance == "learned":
+                log_rho, shrink, error = learned_averages(*bins, np.log(noise.sigma2[now] / noise.sigma2[s[at]]))
+            else:
+                log_rho, shrink, error = predicted_averages(*bins, delta)
+            still[at] = (log_rho + shrink) / 2
+            slope[at] = delta * error / 2
         # A group of images has m instead of m_t: its errors are scaled, its second outputs are those of all images.
         return statistics.d * (still + slope * m / np.maximum(statistics.m[t], np.finfo(float).tiny))
 

@@ -21,25 +21,32 @@ def grid(T: int, n: int) -> np.ndarray:
     return np.unique(np.round(1 + (T - 1) * np.linspace(0, 1, n) ** 1.5).astype(np.int64))
 
 
-def between(table: np.ndarray, measured: np.ndarray, logarithm: bool) -> np.ndarray:
-    """Fill the columns 1..T of a (G, T + 1) table from its `measured` columns, by monotone cubics in t (PCHIP).
-
-    `logarithm`: interpolate the logarithm, for numbers that are positive and span many powers of ten.
-    """
-    known = table[:, measured]
-    if logarithm:
-        known = np.log(np.maximum(known, np.finfo(float).tiny))
-    t = np.arange(1, table.shape[1])
-    filled = table.copy()
-    filled[:, 1:] = PchipInterpolator(measured, known, axis=1)(t)
-    if logarithm:
-        filled[:, 1:] = np.exp(filled[:, 1:])
-    filled[:, measured] = table[:, measured]  # as measured, to the last digit
+def errors(known: np.ndarray, measured: np.ndarray, T: int) -> np.ndarray:
+    """(G, n) squared errors at the `measured` timesteps -> (G, T + 1): monotone cubics (PCHIP) of log m in t."""
+    logarithm = np.log(np.maximum(known, np.finfo(float).tiny))
+    filled = np.zeros((len(known), T + 1))
+    if len(measured) < T:
+        filled[:, 1:] = np.exp(PchipInterpolator(measured, logarithm, axis=1)(np.arange(1, T + 1)))
+    filled[:, measured] = known  # as measured, to the last digit
     return filled
 
 
-def second_between(bins: dict[str, np.ndarray], measured: np.ndarray, m: np.ndarray) -> dict[str, np.ndarray]:
-    """Fill the rows 1..T of a `SecondOutput`'s arrays, linearly between measured neighbours; errors are scaled to m."""
+def prices(known: np.ndarray, measured: np.ndarray, T: int) -> np.ndarray:
+    """(G, n) nats of the decoder at the `measured` timesteps -> (G, T + 1): monotone cubics (PCHIP) in t."""
+    filled = np.full((len(known), T + 1), np.inf)
+    if len(measured) < T:
+        filled[:, 1:] = PchipInterpolator(measured, known, axis=1)(np.arange(1, T + 1))
+    filled[:, measured] = known
+    return filled
+
+
+def histograms(known: dict[str, np.ndarray], measured: np.ndarray, m: np.ndarray) -> dict[str, np.ndarray]:
+    """n rows of a `SecondOutput`'s arrays -> T + 1: linear between measured neighbours; errors are scaled to m."""
+    bins = {name: np.zeros((len(m), *rows.shape[1:])) for name, rows in known.items()}
+    for name, rows in known.items():
+        bins[name][measured] = rows
+    if len(measured) == len(m) - 1:
+        return bins
     t = np.arange(1, len(m))
     right = np.clip(np.searchsorted(measured, t), 1, len(measured) - 1)
     before, after = measured[right - 1], measured[right]

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ddpm_dp import interpolation
 from ddpm_dp.denoisers import Denoiser, Prediction, fingerprint
 from ddpm_dp.gaussians import decoder_log_likelihood, normal_kl
-from ddpm_dp.interpolation import between, grid, second_between
+from ddpm_dp.interpolation import grid
 from ddpm_dp.statistics import GROUPS, DenoisingStatistics, SecondOutput
 from ddpm_dp.variances import decoder_variance
 
@@ -58,43 +59,39 @@ def measure(
     def group_means(per_image: Tensor) -> np.ndarray:
         return np.bincount(group, weights=per_image.cpu().numpy()) / counts
 
-    squared_error = np.zeros((len(counts), T + 1))
+    measured = grid(T, T if timesteps is None else timesteps)
+    squared_error = np.zeros((len(counts), len(measured)))
     served = {"v": ["learned"], "u": ["predicted"]}.get(denoiser.second, [])
-    decoder = {name: np.full((len(counts), T + 1), np.inf) for name in ("fixed", "analytic", *served)}
-    bins = {
-        "low": np.zeros(T + 1),
-        "high": np.zeros(T + 1),
-        "mass": np.zeros((T + 1, BINS)),
-        "error": np.zeros((T + 1, BINS)),
-    }
+    decoder = {name: np.zeros(squared_error.shape) for name in ("fixed", "analytic", *served)}
+    bins: dict[str, list] = {"low": [], "high": [], "mass": [], "error": []}
     fitted_m = np.zeros(T + 1) if fitted is None else fitted.fitted_m
     original = _double(x_0)
-    measured = grid(T, T if timesteps is None else timesteps)
-    for t in tqdm(measured, "measuring", unit="timestep", disable=not progress):
+    for i, t in enumerate(tqdm(measured, "measuring", unit="timestep", disable=not progress)):
         prediction = _predict(denoiser, x_0, eps, t, batch_size)
         e2 = (original - prediction.x0) ** 2
         if not torch.isfinite(e2).all():
             raise ValueError(f"The model's output is not finite at t = {t}; such a model cannot be priced.")
-        squared_error[:, t] = group_means(e2.flatten(1).mean(1))
+        squared_error[:, i] = group_means(e2.flatten(1).mean(1))
         if fitted is None:
             # All images at one t before the next t, so that m_t is known when its decoder is priced.
-            fitted_m[t] = counts @ squared_error[:, t] / n
-        for name, prices in decoder.items():
+            fitted_m[t] = counts @ squared_error[:, i] / n
+        for name, nats in decoder.items():
             variance = torch.as_tensor(
                 decoder_variance(noise, name, t, fitted_m, prediction.second(name)), dtype=torch.float64
             )
-            prices[:, t] = group_means(-decoder_log_likelihood(original, prediction.x0, variance, denoiser.levels))
+            nats[:, i] = group_means(-decoder_log_likelihood(original, prediction.x0, variance, denoiser.levels))
         if served:
             y = prediction.v if denoiser.second == "v" else prediction.u.log()
             for name, row in _histogram(y.flatten(), e2.flatten()).items():
-                bins[name][t] = row
+                bins[name].append(row)
 
-    if len(measured) < T:
-        squared_error = between(squared_error, measured, logarithm=True)
-        decoder = {name: between(prices, measured, logarithm=False) for name, prices in decoder.items()}
-        if fitted is None:
-            fitted_m = counts @ squared_error / n
-        bins = second_between(bins, measured, counts @ squared_error / n)
+    filled = interpolation.errors(squared_error, measured, T)
+    if fitted is None:
+        fitted_m = counts @ filled / n
+    second = None
+    if served:
+        rows = {name: np.array(row) for name, row in bins.items()}
+        second = SecondOutput(served[0], **interpolation.histograms(rows, measured, counts @ filled / n))
     prior = (
         normal_kl(noise.alpha[T] * original, torch.tensor(noise.sigma2[T]), torch.tensor(0.0), torch.tensor(1.0))
         .flatten(1)
@@ -106,8 +103,8 @@ def measure(
         shape=tuple(denoiser.shape),
         levels=denoiser.levels,
         counts=counts,
-        squared_error=squared_error,
-        decoder=decoder,
+        squared_error=filled,
+        decoder={name: interpolation.prices(nats, measured, T) for name, nats in decoder.items()},
         prior=group_means(prior),
         fitted_m=fitted_m,
         model_id=denoiser.id,
@@ -115,7 +112,7 @@ def measure(
         fitted_on=data_id if fitted is None else fitted.fitted_on,
         seed=seed,
         measured=measured,
-        second=SecondOutput(served[0], **bins) if served else None,
+        second=second,
     )
 
 

@@ -115,8 +115,10 @@ def at(values: np.ndarray, t: Tensor, x: Tensor) -> Tensor:
 
 
 def load(name_or_path: str | Path, device=None) -> Model:
-    """Load a trained DDPM: the name of one that ships (`digits`), or a .safetensors file that `Model.save` wrote.
+    """Load a trained DDPM: one that ships, by name (`digits`, `fashion-mnist/hybrid`), or a file of `Model.save`.
 
+    The checkpoint of a training that was cut off loads too, as the averaged weights of its last save; the model's
+    `about` then tells that "step".
     Nothing in the file can run code. The device is CUDA or MPS where there is one, unless another is given.
 
     Raises FileNotFoundError if there is no such file or name, ValueError if it is truncated or of another kind.
@@ -125,14 +127,14 @@ def load(name_or_path: str | Path, device=None) -> Model:
     if not path.is_file():
         path = DATA / path / "model.safetensors"
     if not path.is_file():
-        names = sorted(file.parent.name for file in DATA.glob("*/model.safetensors"))
+        names = sorted(str(file.parent.relative_to(DATA)) for file in DATA.glob("**/model.safetensors"))
         raise FileNotFoundError(
             f"There is no model file {name_or_path}, nor a shipped model of that name; "
             f"these ship: {', '.join(names) or 'none'}."
         )
     tensors, noise, architecture, about = read_tensors(path)
-    if "step" in about:
-        raise ValueError(f"{path} is a training checkpoint, not a model; the training that wrote it can go on from it.")
+    if "step" in about:  # a training checkpoint: the model as it stood then, `about` says at which step
+        tensors = {name.removeprefix("average."): w for name, w in tensors.items() if name.startswith("average.")}
     network = architecture.build()
     network.load_state_dict(tensors)
     return Model(architecture, network, noise, about).to(usable_device(device))

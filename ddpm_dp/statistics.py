@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ddpm_dp import interpolation
 from ddpm_dp.files import write_whole
 from ddpm_dp.noise import NoiseSchedule
 
 GROUPS = 32  # images are averaged in at most so many groups; their spread gives a standard error good to 1/8 of itself
 
-FORMAT = 1
+FORMAT = 2
 
 PREFIXES = ("decoder.", "second.")  # of the names of arrays that belong together in a file
 
@@ -143,19 +144,20 @@ class DenoisingStatistics:
             )
 
     def save(self, path: str | Path) -> Path:
-        """Write an .npz file, whole or not at all."""
+        """Write an .npz file, whole or not at all: only measured timesteps; `load` interpolates the others again."""
         arrays = {
             "abar": self.noise.abar,
             "counts": self.counts,
-            "squared_error": self.squared_error,
+            "squared_error": self.squared_error[:, self.measured],
             "prior": self.prior,
             "fitted_m": self.fitted_m,
             "measured": self.measured,
-            **{f"decoder.{name}": table for name, table in self.decoder.items()},
+            **{f"decoder.{name}": table[:, self.measured] for name, table in self.decoder.items()},
         }
         if self.second:
             # float32 holds a share or an error to 7 digits, and halves the largest arrays
-            arrays |= {f"second.{k}": v.astype(np.float32) for k, v in vars(self.second).items() if k != "variance"}
+            rows = {name: v[self.measured] for name, v in vars(self.second).items() if name != "variance"}
+            arrays |= {f"second.{name}": v.astype(np.float32) for name, v in rows.items()}
         header = {
             "format": FORMAT,
             "shape": list(self.shape),
@@ -202,7 +204,14 @@ class DenoisingStatistics:
                 f"{path} has format {version}, this version reads {FORMAT}; update ddpm_dp or measure again."
             )
         try:
-            output = SecondOutput(served, **second) if served else None
-            return cls(noise=NoiseSchedule(noise), decoder=decoder, second=output, **fields)
-        except (TypeError, AttributeError) as error:
+            schedule, measured, counts = NoiseSchedule(noise), fields["measured"], fields["counts"]
+            T = schedule.T
+            fields["squared_error"] = interpolation.errors(fields["squared_error"], measured, T)
+            decoder = {name: interpolation.prices(nats, measured, T) for name, nats in decoder.items()}
+            output = None
+            if served:
+                m = counts @ fields["squared_error"] / counts.sum()
+                output = SecondOutput(served, **interpolation.histograms(second, measured, m))
+            return cls(noise=schedule, decoder=decoder, second=output, **fields)
+        except (TypeError, AttributeError, KeyError, IndexError) as error:
             raise ValueError(f"{path} lacks part of what a statistics file holds; measure again.") from error

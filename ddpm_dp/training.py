@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,12 +105,16 @@ def train(
     dataset: Dataset,
     config: TrainConfig | None = None,
     *,
+    start: Model | None = None,
     checkpoint: str | Path | None = None,
     save_every: int = 500,
     device=None,
     progress: bool = True,
 ) -> Model:
     """Train a DDPM on `dataset.train` and return it with the averaged weights.
+
+    `start` is a trained model of the same network and size whose weights are the first ones, to train it on with
+    another loss or noise schedule; a second output that it has not starts afresh.
 
     With a `checkpoint` file, the whole state is written there every `save_every` steps; after Ctrl-C or a crash the
     same call goes on from it and ends where an uninterrupted run on the same device would, because the images,
@@ -130,19 +134,23 @@ def train(
     architecture = Architecture(config.network, dataset.shape, dataset.levels, *size, SECOND[config.loss])
     torch.manual_seed(config.seed)
     network = architecture.build().to(device)
+    if start is not None:
+        _take_weights(network, architecture, start)
     average = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay, fused=True)
     model = Model(architecture, average, noise)
     images = model.images(dataset.train)
     model.about = {"dataset": dataset.name, "data_id": fingerprint(dataset.train), "config": asdict(config)}
+    if start is not None:
+        model.about["start"] = {"id": start.id, **start.about}
     timesteps = Timesteps(noise.T, config.loss == "vlb", device)
-    start = 0
+    done = 0
     if checkpoint and Path(checkpoint).exists():
-        start = _restore(Path(checkpoint), model, network, optimizer, timesteps)
+        done = _restore(Path(checkpoint), model, network, optimizer, timesteps)
 
     network.train()
     bar = tqdm(
-        range(start, config.steps), "training", initial=start, total=config.steps, unit="step", disable=not progress
+        range(done, config.steps), "training", initial=done, total=config.steps, unit="step", disable=not progress
     )
     first_bad = torch.tensor(-1, device=device)  # kept on the device: asking it at every step would stall a GPU
     shown = None
@@ -154,7 +162,8 @@ def train(
             eps = torch.randn((config.batch_size, *dataset.shape), device=device)
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * _ramp(step, config.steps)
-            each = losses(model, network, config.loss, images[chosen], t, eps)
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):  # on a CPU it saves nothing
+                each = losses(model, network, config.loss, images[chosen], t, eps)
             timesteps.update(t, each.detach())
             loss = (weights * each).mean()
             optimizer.zero_grad()
@@ -185,6 +194,20 @@ def train(
             print(f"Interrupted: the same command goes on from the last checkpoint, {checkpoint}.")
         raise
     return model
+
+
+def _take_weights(network: torch.nn.Module, architecture: Architecture, start: Model) -> None:
+    """Copy the weights of `start` into the network, all but those of a second output of another meaning."""
+    expected = replace(architecture, second=start.second, dropout=start.architecture.dropout)
+    if start.architecture != expected:
+        raise ValueError(f"start has {start.architecture}; expected the network that is to be trained, {expected}.")
+    with torch.no_grad():
+        weights = network.state_dict()  # these share the network's memory
+        for name, weight in start.network.state_dict().items():
+            outputs = 1 if start.second is None else 2
+            kept = len(weight) if start.second == architecture.second else len(weight) // outputs
+            rows = kept if name.startswith("last.") else len(weight)  # eps comes first in the last layer
+            weights[name][:rows] = weight[:rows]
 
 
 def _ramp(step: int, steps: int) -> float:

@@ -248,3 +248,13 @@ def test_a_finite_data_set_of_grey_levels(statistics):
     # Knowing which of three images it is costs log 3 nats: no path can do better on average.
     best = solve(step_costs(stats, "analytic"))
     assert math.log(3) - 0.5 < best.nats(100)
+
+
+def test_difference_of_two_paths_has_the_error_of_paired_images(statistics):
+    costs = step_costs(statistics, "posterior")
+    near, far = [0, 3, 30, 100], [0, 3, 31, 100]
+    nats, error = costs.difference(far, near)
+    assert nats == pytest.approx(costs.of(far).total - costs.of(near).total)
+    assert 0 < error < 0.1 * costs.of(near).standard_error  # nearly the same path: nearly all of the spread cancels
+    first = costs.of([0, 3, 100]).standard_error
+    assert costs.difference([0, 3, 100], [0, 3, 100]) == (0, 0) and first > 0

@@ -173,3 +173,14 @@ def test_interpolated_second_outputs(second, points):
     assert step_costs(few, variance).of(path).total == pytest.approx(
         step_costs(full, variance).of(path).total, rel=0.02
     )
+
+
+def test_file_of_fewer_timesteps_is_short_and_the_same(mixture, points, tmp_path):
+    """Only measured columns are written; reading fills the others with the very same numbers."""
+    full, few = (measure(mixture, points, timesteps=n, progress=False) for n in (None, 20))
+    again = DenoisingStatistics.load(few.save(tmp_path / "few.npz"))
+    assert np.array_equal(again.squared_error, few.squared_error) and np.array_equal(again.fitted_m, few.fitted_m)
+    for name, nats in few.decoder.items():
+        assert np.array_equal(again.decoder[name], nats)
+    full.save(tmp_path / "full.npz")
+    assert (tmp_path / "few.npz").stat().st_size < 0.4 * (tmp_path / "full.npz").stat().st_size

@@ -161,3 +161,29 @@ def test_model_file(tmp_path):
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         train(load_dataset("digits"), replace(TINY, **wrong), progress=False)
+
+
+def test_training_begins_with_the_weights_of_another_model():
+    """All of them where the second output means the same; all but that output where it does not."""
+    data = load_dataset("swiss-roll")
+    hybrid = train(data, replace(TINY, loss="hybrid"), device="cpu", progress=False)
+    frozen = replace(TINY, learning_rate=1e-30, steps=1)
+    x_t, t = torch.randn(5, 2), torch.full((5,), 20)
+    for loss, second in (("vlb", "v"), ("predicted", "u"), ("simple", None)):
+        begun = train(data, replace(frozen, loss=loss), start=hybrid, device="cpu", progress=False)
+        torch.testing.assert_close(begun(x_t, t).x0, hybrid(x_t, t).x0)
+        assert begun.second == second and begun.about["start"]["id"] == hybrid.id
+        assert begun.about["start"]["config"]["steps"] == TINY.steps
+        if loss == "vlb":
+            torch.testing.assert_close(begun(x_t, t).v, hybrid(x_t, t).v)
+        if loss == "predicted":  # u = sigma_t^2 exp(0)
+            torch.testing.assert_close(begun(x_t, t).u, torch.full((5, 2), begun.noise.sigma2[20]).float())
+    with pytest.raises(ValueError, match="start has .*expected the network"):
+        train(data, replace(TINY, width=32), start=hybrid, device="cpu", progress=False)
+
+
+def test_a_checkpoint_loads_as_the_model_at_its_last_save(tmp_path):
+    data, file = load_dataset("swiss-roll"), tmp_path / "run.checkpoint"
+    whole = train(data, TINY, checkpoint=file, device="cpu", progress=False)
+    model = load(file, device="cpu")
+    assert torch.equal(weights(model), weights(whole)) and model.about["step"] == TINY.steps

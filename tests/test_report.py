@@ -1,0 +1,64 @@
+"""The report: its numbers against prices asked for one by one, and what it says of the models."""
+
+import re
+
+import pytest
+
+from ddpm_dp import TrainConfig, load_dataset, measure, solve, step_costs, strides, train
+from ddpm_dp.cli import main
+from ddpm_dp.costs import bits_per_dim
+from ddpm_dp.report import BUDGETS, NEAR, entries
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    data, folder, start = load_dataset("two-moons"), tmp_path_factory.mktemp("models"), None
+    for name, T in (("hybrid", 100), ("predicted", 100), ("simple", 40)):
+        config = TrainConfig(T=T, loss=name, steps=100, width=32, depth=1)
+        model = train(data, config, start=start, device="cpu", progress=False)
+        fitted = measure(model, data.train[:300], progress=False)
+        held_out = measure(model, data.test[:300], fitted=fitted, progress=False)
+        model.save(folder / name / "model.safetensors")
+        fitted.save(folder / name / "train.npz")
+        held_out.save(folder / name / "test.npz")
+        start = model if name == "hybrid" else None
+    return folder, fitted, held_out
+
+
+def test_entries_are_the_prices_of_the_paths(folder):
+    folder, train, test = folder  # the last model, simple
+    table = entries(folder)
+    assert [(e.model, e.comparison.variance) for e in table] == [
+        *[("hybrid", v) for v in ("posterior", "beta", "analytic", "learned")],
+        *[("predicted", v) for v in ("posterior", "beta", "analytic", "predicted")],
+        *[("simple", v) for v in ("posterior", "beta", "analytic")],
+    ]
+    last = table[-1]
+    best, prices = solve(step_costs(train, "analytic"), 40), step_costs(test, "analytic")
+    assert last.comparison.budgets == (*[K for K in BUDGETS if K < 40], 40)
+    bits = {
+        "DP": [bits_per_dim(prices.of(best.path(K)).total, 2) for K in (8, 16, 32, 40)],
+        "even": [bits_per_dim(prices.of(strides.even(test.noise, K)).total, 2) for K in (8, 16, 32, 40)],
+    }
+    for stride, expected in bits.items():
+        assert last.comparison.bits[stride] == pytest.approx(expected, rel=1e-12)
+    assert last.gap[0] == pytest.approx(bits["DP"][2] - bits["DP"][3])
+    assert 0 < last.gap[1] < last.comparison.errors["DP"][2]
+    dp = [bits_per_dim(prices.of(best.path(K)).total, 2) for K in range(1, 41)]
+    assert dp[last.near - 1] <= dp[-1] + NEAR and (last.near == 1 or dp[last.near - 2] > dp[-1] + NEAR)
+    assert dp[last.near_best - 1] <= min(dp) + NEAR
+
+
+def test_report_as_a_command(folder, capsys):
+    assert main(["report", str(folder[0])]) == 0
+    text = capsys.readouterr().out
+    assert "simple: simple loss, T = 40 cosine, 100 steps of 128 images\n" in text
+    assert "predicted loss, T = 100 cosine, 100 steps of 128 images, begun from (hybrid loss" in text
+    assert len(re.findall(r"^simple +40  analytic +DP .*- +- +- +-?\d+\.\d{3} \(\d\.\d{3}\)$", text, re.M)) == 1
+    assert len(re.findall(r"^(hybrid|predicted|simple) ", text, re.M)) == 11 * 4
+    assert "as the network's v says" in text and "300 images" in text
+
+
+def test_a_folder_without_models_is_refused(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "has no models with statistics" in capsys.readouterr().err
