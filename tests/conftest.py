@@ -8,6 +8,7 @@ import torch
 from hypothesis import settings
 
 from ddpm_dp import MixtureDenoiser, NoiseSchedule, measure
+from ddpm_dp.training import losses
 
 # CI judges a change by the same examples every time; at home hypothesis looks for new ones.
 settings.register_profile("ci", derandomize=True)
@@ -38,3 +39,15 @@ def points(mixture) -> np.ndarray:
 @pytest.fixture(scope="session")
 def statistics(mixture, points):
     return measure(mixture, points, progress=False)
+
+
+def interrupt_training(monkeypatch, step: int) -> None:
+    """Until `monkeypatch.undo()`, training gets Ctrl-C when it computes the losses of that step."""
+    calls = iter(range(1000))
+
+    def interrupted(*arguments):
+        if next(calls) == step:
+            raise KeyboardInterrupt
+        return losses(*arguments)
+
+    monkeypatch.setattr("ddpm_dp.training.losses", interrupted)

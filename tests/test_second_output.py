@@ -28,7 +28,7 @@ from ddpm_dp.models import Architecture, Model
 from ddpm_dp.training import LAMBDA, Timesteps, bound_term, losses
 from ddpm_dp.variances import log_rho, step_nats
 
-from .conftest import draw
+from .conftest import draw, interrupt_training
 
 
 class TwoHeaded(MixtureDenoiser):
@@ -267,14 +267,8 @@ def test_training_with_a_second_output_learns_and_resumes(tmp_path, loss, monkey
     data = load_dataset("two-moons")
     config = TrainConfig(T=50, steps=300, width=32, depth=1, loss=loss)
     whole = train(data, config, device="cpu", progress=False)
-    file, calls = tmp_path / "run.checkpoint", iter(range(1000))
-
-    def interrupted(*arguments):
-        if next(calls) == 170:
-            raise KeyboardInterrupt
-        return losses(*arguments)
-
-    monkeypatch.setattr("ddpm_dp.training.losses", interrupted)
+    file = tmp_path / "run.checkpoint"
+    interrupt_training(monkeypatch, 170)
     with pytest.raises(KeyboardInterrupt):
         train(data, config, checkpoint=file, save_every=50, device="cpu", progress=False)
     monkeypatch.undo()

@@ -13,6 +13,8 @@ from ddpm_dp import TrainConfig, load, load_dataset, measure, sample, train
 from ddpm_dp.models import Architecture, Model
 from ddpm_dp.training import losses
 
+from .conftest import interrupt_training
+
 TINY = TrainConfig(T=50, steps=60, width=16, depth=1, batch_size=32)
 
 
@@ -77,14 +79,7 @@ def test_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path, mon
     data = load_dataset("swiss-roll")
     whole = train(data, TINY, device="cpu", progress=False)
     file = tmp_path / "run.checkpoint"
-    calls = iter(range(1000))
-
-    def interrupted(*arguments):
-        if next(calls) == stop:
-            raise KeyboardInterrupt
-        return losses(*arguments)
-
-    monkeypatch.setattr("ddpm_dp.training.losses", interrupted)
+    interrupt_training(monkeypatch, stop)
     with pytest.raises(KeyboardInterrupt):
         train(data, TINY, checkpoint=file, save_every=10, device="cpu", progress=False)
     monkeypatch.undo()
