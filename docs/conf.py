@@ -1,0 +1,114 @@
+"""The course as a web site: `make book`, or `sphinx-build -c docs . out/book`.
+
+The source is the whole clone, so a link between two files is the same on disk and in the book. Notebooks are not run:
+the book shows the outputs that are stored in them, and the tests run them.
+"""
+
+import json
+import re
+from importlib import util
+from pathlib import Path
+from shutil import copyfile, copytree
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb"))
+
+project = "ddpm_dp"
+author = "The ddpm_dp maintainers"
+extensions = ["myst_nb", "sphinx.ext.mathjax"]
+include_patterns = ["docs/*.md", "notebooks/[0-9][0-9]_*.ipynb", "benchmarks/results/*.md"]
+exclude_patterns = [".venv*", "out"]
+root_doc = "docs/index"
+
+html_theme = "furo"
+html_title = "ddpm_dp: which steps of a diffusion model are worth taking?"
+html_copy_source = False
+html_show_copyright = False
+html_static_path = ["book.css"]
+html_css_files = ["book.css"]
+
+nb_execution_mode = "off"
+nb_render_markdown_format = "myst"  # formulas in findings that a cell prints
+nb_merge_streams = True
+myst_enable_extensions = ["dollarmath", "amsmath", "substitution"]
+myst_heading_anchors = 3
+
+# MathJax travels with the book, so that formulas show without a network.
+mathjax_path = "mathjax/tex-chtml.js"
+
+WIDGETS = "application/vnd.jupyter.widget-view+json"
+
+
+def timetable() -> str:
+    """One row for each notebook, from the notebook itself: its title, and how long it says that it takes."""
+    rows = ["| notebook | reading and running |", "|---|---|"]
+    for file in NOTEBOOKS:
+        opening = "".join(json.loads(file.read_text())["cells"][0]["source"])
+        title = re.search(r"^# (.+)$", opening, re.M)
+        time = re.search(r"^\| \*\*Reading and running\*\* \| (.+?) \|$", opening, re.M)
+        if title is None or time is None:
+            raise ValueError(f"{file.name} must open with a title and a table that has a row 'Reading and running'.")
+        rows.append(f"| [{title[1]}](../notebooks/{file.name}) | {time[1]} |")
+    return "\n".join(rows)
+
+
+myst_substitutions = {"timetable": timetable()}
+
+
+def without_kernel(app, docname: str, source: list[str]) -> None:
+    if app.env.doc2path(docname).suffix == ".ipynb":
+        source[0] = json.dumps(on_paper(json.loads(source[0])))
+
+
+def on_paper(notebook: dict) -> dict:
+    """What needs a live kernel goes: progress bars, and sliders, whose picture stays. Hints become plain Markdown."""
+    widgets = notebook["metadata"].pop("widgets", {}).get(WIDGETS.replace("view", "state"), {}).get("state", {})
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = open_hints("".join(cell["source"]))
+        elif cell["cell_type"] == "code":
+            cell["outputs"] = [still for output in cell["outputs"] for still in stills(output, widgets)]
+    return notebook
+
+
+def stills(output: dict, widgets: dict) -> list[dict]:
+    """An output itself or, if it is a widget, the outputs inside it."""
+    view = output.get("data", {}).get(WIDGETS)
+    if view is None:
+        return [output]
+    found, waiting = [], [view["model_id"]]
+    while waiting:
+        state = widgets.get(waiting.pop(0), {}).get("state", {})
+        found += state.get("outputs", [])
+        waiting += [child.removeprefix("IPY_MODEL_") for child in state.get("children", [])]
+    return found
+
+
+def open_hints(markdown: str) -> str:
+    """Blank lines around what is inside <details>: only then does Markdown read backticks and formulas there."""
+
+    def apart(found: re.Match) -> str:
+        indent, opening, hint = found.groups()  # the indent keeps a hint in its list item
+        return f"{indent}{opening}\n\n{indent}{hint.strip()}\n\n{indent}</details>"
+
+    return re.sub(r"^( *)(<details.*?</summary>)(.*?)</details>", apart, markdown, flags=re.M | re.S)
+
+
+def finish(app, error) -> None:
+    if error is not None or app.builder.name != "html":
+        return
+    out = Path(app.outdir)
+    (out / "index.html").write_text(
+        '<!doctype html><meta charset="utf-8"><title>ddpm_dp</title>'
+        '<meta http-equiv="refresh" content="0; url=docs/index.html"><a href="docs/index.html">The course</a>\n'
+    )
+    # The package holds MathJax 3.2.2 as published, 24 MB; the book needs these 3.
+    mathjax = Path(util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    for part in ("output/chtml/fonts/woff-v2", "input/tex/extensions"):
+        copytree(mathjax / part, out / "_static" / "mathjax" / part, dirs_exist_ok=True)
+    copyfile(mathjax / "tex-chtml.js", out / "_static" / "mathjax" / "tex-chtml.js")
+
+
+def setup(app):
+    app.connect("source-read", without_kernel)
+    app.connect("build-finished", finish)

@@ -1,0 +1,129 @@
+"""The course as its readers meet it: every notebook is in the book, whole, run from top to bottom, and of one form."""
+
+import ast
+import inspect
+import json
+import re
+import runpy
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import ddpm_dp
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+each = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+
+
+def cells(file: Path, kind: str) -> list[dict]:
+    return [cell for cell in json.loads(file.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+def text(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+@pytest.fixture(scope="module")
+def book() -> dict:
+    """The names that docs/conf.py defines; it needs nothing that is not in the standard library."""
+    return runpy.run_path(str(ROOT / "docs" / "conf.py"))
+
+
+def test_the_book_has_every_notebook_once_in_course_order(book):
+    assert book["NOTEBOOKS"] == NOTEBOOKS and NOTEBOOKS
+    assert len({file.name[:2] for file in NOTEBOOKS}) == len(NOTEBOOKS), "two notebooks have the same number"
+    assert re.findall(r"notebooks/(\w+\.ipynb)", book["timetable"]()) == [file.name for file in NOTEBOOKS]
+    contents = re.search(r"```{toctree}\n(.*?)```", (ROOT / "docs" / "index.md").read_text(), re.S)[1].split()
+    assert contents.count("/notebooks/*") == 1 and ":glob:" in contents and "glossary" in contents
+    assert not [line for line in contents if re.match(r"/notebooks/\w", line)], "the glob has it already"
+
+
+@each
+def test_notebook_has_the_form_of_the_course(file):
+    prose = [text(cell) for cell in cells(file, "markdown")]
+    number = int(file.name[:2])
+    assert re.match(rf"# {number}\. \S", prose[0]), f"{prose[0][:40]!r}: expected '# {number}. Title'"
+    headings = re.findall(r"^## (.+)$", "\n".join(prose), re.M)
+    assert headings[-2:] == ["Exercises", "Summary"], headings
+    assert file.stat().st_size < 1_000_000
+
+
+@each
+def test_notebook_was_run_from_top_to_bottom(file):
+    code = cells(file, "code")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert any("image/png" in output.get("data", {}) for output in outputs), "no picture"
+
+
+@each
+def test_notebook_says_how_to_install_what_is_missing(file, monkeypatch):
+    guard = ast.parse(text(cells(file, "code")[0])).body[:1]
+    monkeypatch.setitem(sys.modules, "ddpm_dp", None)  # what an import finds where it is not installed
+    with pytest.raises(ImportError, match="run this one line, then restart the kernel: %pip install") as caught:
+        exec(compile(ast.Module(guard, []), file.name, "exec"), {})
+    assert str(caught.value).endswith("%pip install -c ../constraints.txt -e ..")
+
+
+@each
+def test_links_lead_somewhere(file):
+    prose = "\n".join(text(cell) for cell in cells(file, "markdown"))
+    links = [
+        link for link in re.findall(r"\]\(([^)\s]+)\)", prose) if not link.startswith(("http", "attachment:", "#"))
+    ]
+    assert not [link for link in links if not (file.parent / link.split("#")[0]).exists()]
+
+
+def test_the_picture_of_a_widget_stays_in_the_book(book):
+    def shown(model_id: str) -> dict:
+        return {"output_type": "display_data", "data": {book["WIDGETS"]: {"model_id": model_id}}}
+
+    picture = {"output_type": "display_data", "data": {"image/png": "iVBORw0KGgo="}}
+    state = {
+        "bar": {"state": {"value": 3}},
+        "box": {"state": {"children": ["IPY_MODEL_bar", "IPY_MODEL_out"]}},
+        "out": {"state": {"outputs": [picture]}},
+    }
+    notebook = {
+        "metadata": {"widgets": {"application/vnd.jupyter.widget-state+json": {"state": state}}},
+        "cells": [{"cell_type": "code", "outputs": [shown("bar"), picture, shown("box")]}],
+    }
+    assert book["on_paper"](notebook)["cells"][0]["outputs"] == [picture, picture]
+
+
+def test_hints_are_markdown_in_the_book(book):
+    given = "1. Why?\n   <details><summary>Hint</summary>`rho` is $1$,\n   or more.</details>\n2. And?\n"
+    apart = "1. Why?\n   <details><summary>Hint</summary>\n\n   `rho` is $1$,\n   or more.\n\n   </details>\n2. And?\n"
+    assert book["open_hints"](given) == apart and book["open_hints"](apart) == apart
+
+
+def resolve(name: str) -> object:
+    """What `ddpm_dp.x.y` or `Class.attribute` stands for; a public class is found in whichever room it lives."""
+    first, *rest = name.split(".")
+    if first == "ddpm_dp":
+        value = ddpm_dp
+    else:
+        rooms = [import_module(f"ddpm_dp.{room}") for room in ddpm_dp._HOME]
+        value = next(vars(room)[first] for room in rooms if inspect.isclass(vars(room).get(first)))
+    for part in rest:
+        if part in getattr(value, "__annotations__", {}):  # a field without a default
+            return value.__annotations__[part]
+        value = getattr(value, part)
+    return value
+
+
+def test_glossary_names_what_exists():
+    rows = [line.split("|") for line in (ROOT / "docs" / "glossary.md").read_text().splitlines() if line[:1] == "|"]
+    assert all(len(row) == 6 for row in rows), "four columns; write a bar in a formula as \\mid"
+    names = [name for row in rows for name in re.findall(r"`([^`]+)`", row[2])]
+    assert len(names) == len(set(names)) > 40
+    for name in names:
+        assert re.fullmatch(r"ddpm_dp(\.\w+)+|[A-Z]\w+\.\w+", name), f"{name} is not a name of the code"
+        assert resolve(name) is not None, name
+    for wrong in ("ddpm_dp.no_such_name", "NoiseSchedule.gamma", "NoSuchClass.T"):
+        with pytest.raises((AttributeError, StopIteration)):
+            resolve(wrong)
