@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ddpm_dp import TrainConfig, load_dataset, measure, solve, step_costs, strides, train
+from ddpm_dp import DenoisingStatistics, TrainConfig, load_dataset, measure, shipped, solve, step_costs, strides, train
 from ddpm_dp.cli import main
 from ddpm_dp.costs import bits_per_dim
 from ddpm_dp.report import BUDGETS, NEAR, entries
@@ -62,3 +62,12 @@ def test_report_as_a_command(folder, capsys):
 def test_a_folder_without_models_is_refused(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert "has no models with statistics" in capsys.readouterr().err
+
+
+def test_headline_32_of_4000_steps_within_a_tenth_of_a_bit_held_out():
+    """The paper's headline on the shipped Fashion-MNIST model (L_hybrid, `learned` variance, its own decoder)."""
+    train, test = (DenoisingStatistics.load(shipped(f"fashion-mnist/hybrid/{part}.npz")) for part in ("train", "test"))
+    assert train.T == 4000 and train.data_id != test.data_id and test.fitted_on == train.data_id
+    path = solve(step_costs(train, "learned"), 32).path(32)
+    nats, error = step_costs(test, "learned").difference(path, range(4001))
+    assert bits_per_dim(nats + 3 * error, test.d) < NEAR
