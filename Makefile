@@ -6,7 +6,7 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 
-.PHONY: demo lab test lint types unit notebooks book test-latest bench data fashion clean explorer browser
+.PHONY: demo lab test lint types unit notebooks book test-latest bench data fashion clean explorer browser assignments
 
 demo: $(VENV)/ready
 	$(BIN)/ddpm-dp demo --out out
@@ -15,10 +15,10 @@ lab: $(VENV)/ready
 	$(BIN)/jupyter lab notebooks
 
 # The budget explorer as a page by itself, with Voila: http://127.0.0.1:8866
-explorer: $(VENV)/explorer
+explorer: $(VENV)/all
 	$(BIN)/python -m ddpm_dp.explorer
 
-test: lint types unit notebooks
+test: lint types unit notebooks browser book
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -28,20 +28,23 @@ types: $(VENV)/ready
 	$(BIN)/mypy
 
 # One torch and numba thread a process: two processes with two threads each only wait for one another.
-unit: $(VENV)/ready
+unit: $(VENV)/all
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not browser"
 
 # The explorer in headless Chromium, which is Debian's (installed if it is missing and you are root).
-browser: $(VENV)/explorer
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[browser]'
+browser: $(VENV)/all
 	command -v chromium chromium-browser google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium; }
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/test_explorer_browser.py
 
-notebooks: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --nbval-lax notebooks
+notebooks: $(VENV)/all
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --nbval-lax --ignore=notebooks/assignments notebooks
+
+# The problem sets as a zip to hand out, out/assignments.zip, with a wheel of the package in it.
+assignments: $(VENV)/all
+	$(BIN)/python notebooks/assignments/release.py out/assignments.zip
 
 # The course as a web site, out/book/index.html. A warning is an error: a link that leads nowhere, say.
-book: $(VENV)/book
+book: $(VENV)/all
 	rm -rf out/book out/doctrees
 	$(BIN)/sphinx-build -W --keep-going -q -c docs -d out/doctrees . out/book
 
@@ -50,7 +53,7 @@ book: $(VENV)/book
 test-latest:
 	rm -rf .venv-latest && mkdir .venv-latest
 	grep '^torch==' constraints.txt > .venv-latest/constraints.txt
-	$(MAKE) -k test book VENV=.venv-latest CONSTRAINTS=.venv-latest/constraints.txt; failed=$$?; \
+	$(MAKE) -k test VENV=.venv-latest CONSTRAINTS=.venv-latest/constraints.txt; failed=$$?; \
 	.venv-latest/bin/python .ci/newer.py; exit $$failed
 
 # Times and memory of the search, written to benchmarks/results/.
@@ -75,7 +78,7 @@ fashion: $(VENV)/ready
 	$(BIN)/ddpm-dp train fashion-mnist $(UNET) --T 4000 --loss predicted --steps 1000 --learning-rate 5e-4 --start $(FASHION)/hybrid/model.safetensors --out $(FASHION)/predicted/model.safetensors
 	for model in simple hybrid vlb predicted; do \
 	$(BIN)/ddpm-dp measure $(FASHION)/$$model/model.safetensors fashion-mnist --images 512 --timesteps 200 --batch-size 128 --out $(FASHION)/$$model/train.npz && \
-	$(BIN)/ddpm-dp measure $(FASHION)/$$model/model.safetensors fashion-mnist --split test --images 1024 --timesteps 200 --batch-size 128 --fitted $(FASHION)/$$model/train.npz --out $(FASHION)/$$model/test.npz || exit; done
+	$(BIN)/ddpm-dp measure $(FASHION)/$$model/model.safetensors fashion-mnist --split test --images 512 --timesteps 200 --batch-size 128 --fitted $(FASHION)/$$model/train.npz --out $(FASHION)/$$model/test.npz || exit; done
 
 clean:
 	rm -rf .venv .venv-latest out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -88,10 +91,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[notebooks,test]'
 	touch $@
 
-$(VENV)/explorer: $(VENV)/ready
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[explorer]'
-	touch $@
-
-$(VENV)/book: $(VENV)/ready
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[book]'
+# What the tests, the explorer's page, the book and the classroom need beside that.
+$(VENV)/all: $(VENV)/ready
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[pretrained,explorer,browser,classroom,book]'
 	touch $@
