@@ -1,5 +1,5 @@
-"""Sample quality of the Fashion-MNIST DDPM against the number of steps: `python benchmarks/quality.py` (about half an
-hour on one idle core) draws n images along every path and writes data/fashion-mnist/quality.json, for notebook 8.
+"""Sample quality of the Fashion-MNIST DDPM against the number of steps: `python benchmarks/quality.py` (a quarter of an
+hour on a busy core) draws n images along every path and writes data/fashion-mnist/quality.json, for notebook 8.
 Interrupted, the same command goes on where it stopped.
 
 The distance is the Frechet distance in the features of a small Fashion-MNIST classifier, not FID; see `quality.py` in
@@ -63,8 +63,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DATA / "fashion-mnist" / "hybrid", help="the model's folder")
     parser.add_argument("--out", type=Path, default=DATA / "fashion-mnist" / "quality.json")
-    parser.add_argument("--variances", nargs="+", default=["learned", "analytic"], help="default: learned analytic")
-    parser.add_argument("-n", type=int, default=1000, help="images per path; default: 1000")
+    parser.add_argument("--variances", nargs="+", default=["learned"], help="default: learned")
+    parser.add_argument("-n", type=int, default=500, help="images per path; default: 500")
     options = parser.parse_args()
 
     model = ddpm_dp.load(options.folder / "model.safetensors", device="cpu")
