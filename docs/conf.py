@@ -61,12 +61,10 @@ def without_kernel(app, docname: str, source: list[str]) -> None:
 
 
 def on_paper(notebook: dict) -> dict:
-    """What needs a live kernel goes: progress bars, and sliders, whose picture stays. Hints become plain Markdown."""
+    """What needs a live kernel goes: progress bars, and sliders, whose picture stays."""
     widgets = notebook["metadata"].pop("widgets", {}).get(WIDGETS.replace("view", "state"), {}).get("state", {})
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown":
-            cell["source"] = open_hints("".join(cell["source"]))
-        elif cell["cell_type"] == "code":
+        if cell["cell_type"] == "code":
             cell["outputs"] = [still for output in cell["outputs"] for still in stills(output, widgets)]
     return notebook
 
@@ -82,16 +80,6 @@ def stills(output: dict, widgets: dict) -> list[dict]:
         found += state.get("outputs", [])
         waiting += [child.removeprefix("IPY_MODEL_") for child in state.get("children", [])]
     return found
-
-
-def open_hints(markdown: str) -> str:
-    """Blank lines around what is inside <details>: only then does Markdown read backticks and formulas there."""
-
-    def apart(found: re.Match) -> str:
-        indent, opening, hint = found.groups()  # the indent keeps a hint in its list item
-        return f"{indent}{opening}\n\n{indent}{hint.strip()}\n\n{indent}</details>"
-
-    return re.sub(r"^( *)(<details.*?</summary>)(.*?)</details>", apart, markdown, flags=re.M | re.S)
 
 
 def finish(app, error) -> None:
