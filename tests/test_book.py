@@ -57,7 +57,8 @@ def test_notebook_was_run_from_top_to_bottom(file):
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
-    assert any("image/png" in output.get("data", {}) for output in outputs), "no picture"
+    pages = "".join(part for output in outputs for part in output.get("data", {}).get("text/html", []))
+    assert "<img" in pages or any("image/png" in output.get("data", {}) for output in outputs), "no picture"
 
 
 @each
