@@ -80,6 +80,8 @@ fashion: $(VENV)/ready
 	$(BIN)/ddpm-dp measure $(FASHION)/$$model/model.safetensors fashion-mnist --images 512 --timesteps 200 --batch-size 128 --out $(FASHION)/$$model/train.npz && \
 	$(BIN)/ddpm-dp measure $(FASHION)/$$model/model.safetensors fashion-mnist --split test --images 512 --timesteps 200 --batch-size 128 --fitted $(FASHION)/$$model/train.npz --out $(FASHION)/$$model/test.npz || exit; done
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/ddpm-dp report fashion-mnist > benchmarks/results/fashion-mnist.txt
+	$(BIN)/python benchmarks/images.py > benchmarks/results/images.txt
 
 clean:
 	rm -rf .venv .venv-latest out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
