@@ -1,8 +1,9 @@
 """Fewer network evaluations for the same path: measure some timesteps, interpolate the others.
 
 With the same noise draws at every t, m_t is a smooth function of t, and so are the decoder's prices: they are known
-everywhere from a few of them. `benchmarks/timesteps.py` measures what is lost: on the shipped statistics the paths
-chosen from a tenth of the timesteps cost at most 0.001 bits/dim more than those chosen from all, for K = 8 to 256.
+everywhere from a few of them. `benchmarks/timesteps.py` measures what is lost (benchmarks/results/timesteps.txt): paths
+chosen from a tenth of the timesteps cost at most 0.001 bits/dim more than those chosen from all, for K = 8 to 256 and
+every scalar variance, on digits (T = 1,000) and Fashion-MNIST (T = 4,000); for `learned` there at most 0.0014.
 """
 
 import numpy as np
