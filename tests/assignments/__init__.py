@@ -1,0 +1,18 @@
+"""Solutions that students might hand in, and what each must lose: one module a problem set.
+
+A module has `SECOND`, a whole solution that is correct and written differently, and `WRONG`, a list of `Mistake`.
+"""
+
+from typing import NamedTuple
+
+
+class Mistake(NamedTuple):
+    """The instructor's solution, changed in a few places.
+
+    changes: for each cell either (old, new), the source with `old` replaced; a new source; or None, the cell deleted.
+    loses: the test cells that must give 0 points; all others must give full points.
+    """
+
+    name: str
+    changes: dict[str, tuple[str, str] | str | None]
+    loses: set[str]
