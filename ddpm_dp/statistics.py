@@ -206,6 +206,9 @@ class DenoisingStatistics:
         try:
             schedule, measured, counts = NoiseSchedule(noise), fields["measured"], fields["counts"]
             T = schedule.T
+            for name, table in {"squared_error": fields["squared_error"], **decoder}.items():
+                if table.ndim != 2 or table.shape[1] != len(measured):
+                    raise ValueError(f"{path}: {name} has shape {table.shape}; expected groups x {len(measured)}.")
             fields["squared_error"] = interpolation.errors(fields["squared_error"], measured, T)
             decoder = {name: interpolation.prices(nats, measured, T) for name, nats in decoder.items()}
             output = None

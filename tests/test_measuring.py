@@ -184,3 +184,12 @@ def test_file_of_fewer_timesteps_is_short_and_the_same(mixture, points, tmp_path
         assert np.array_equal(again.decoder[name], nats)
     full.save(tmp_path / "full.npz")
     assert (tmp_path / "few.npz").stat().st_size < 0.4 * (tmp_path / "full.npz").stat().st_size
+
+
+def test_file_whose_parts_do_not_fit_is_refused(statistics, tmp_path):
+    file = statistics.save(tmp_path / "stats.npz")
+    with np.load(file) as arrays:
+        parts = dict(arrays)
+    np.savez(file, **parts | {"measured": parts["measured"][:-1]})
+    with pytest.raises(ValueError, match=r"squared_error has shape \(32, 100\); expected groups x 99"):
+        DenoisingStatistics.load(file)
