@@ -7,7 +7,6 @@ parts. A negative regret is held-out luck.
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,6 @@ import ddpm_dp
 from ddpm_dp.files import DATA
 
 BUDGETS = (8, 16, 32, 64, 128, 256)
-
-
-def part_of(stats, groups):
-    """The statistics of some groups of the images only."""
-    error = stats.squared_error[groups]
-    return replace(
-        stats,
-        counts=stats.counts[groups],
-        squared_error=error,
-        decoder={name: nats[groups] for name, nats in stats.decoder.items()},
-        prior=stats.prior[groups],
-        fitted_m=stats.counts[groups] @ error / stats.counts[groups].sum(),
-    )
-
 
 folders = [Path(name) for name in sys.argv[1:]] or sorted(file.parent for file in DATA.rglob("test.npz"))
 for folder in folders:
@@ -42,7 +27,7 @@ for folder in folders:
             parts = np.arange(len(train.counts)).reshape(-1, size)
             regrets = []
             for groups in parts:
-                few = ddpm_dp.solve(ddpm_dp.step_costs(part_of(train, groups), variance), max(BUDGETS))
+                few = ddpm_dp.solve(ddpm_dp.step_costs(train.of_groups(groups), variance), max(BUDGETS))
                 cost = np.array([prices.of(few.path(K)).total for K in BUDGETS])
                 regrets.append(ddpm_dp.bits_per_dim(cost - optimum, test.d))
             mean, error = np.mean(regrets), np.mean(regrets, axis=1).std(ddof=1) / len(parts) ** 0.5

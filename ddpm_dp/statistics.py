@@ -1,7 +1,7 @@
 """What one pass of a denoiser over data leaves behind: a small file that needs no network any more."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -134,6 +134,24 @@ class DenoisingStatistics:
         with np.errstate(invalid="ignore"):  # inf - inf in the decoder's unused column 0
             spread = np.tensordot(weight**2, (per_group - mean) ** 2, 1)
         return mean, np.sqrt(spread * G / (G - 1))
+
+    def of_groups(self, groups: np.ndarray) -> "DenoisingStatistics":
+        """These statistics as if only some groups of images, given by their numbers 0..G - 1, had been measured.
+
+        What was fitted is fitted to those alone: for training statistics. The histograms of `second` are not kept by
+        group, and stay those of all images.
+
+        >>> few = stats.of_groups(np.arange(4))  # doctest: +SKIP
+        """
+        counts, error = self.counts[groups], self.squared_error[groups]
+        return replace(
+            self,
+            counts=counts,
+            squared_error=error,
+            decoder={name: nats[groups] for name, nats in self.decoder.items()},
+            prior=self.prior[groups],
+            fitted_m=counts @ error / counts.sum(),
+        )
 
     def require_model(self, model_id: str, what: str) -> None:
         """Raise ValueError unless these statistics were measured with the model of that fingerprint."""

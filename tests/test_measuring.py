@@ -193,3 +193,15 @@ def test_file_whose_parts_do_not_fit_is_refused(statistics, tmp_path):
     np.savez(file, **parts | {"measured": parts["measured"][:-1]})
     with pytest.raises(ValueError, match=r"squared_error has shape \(32, 100\); expected groups x 99"):
         DenoisingStatistics.load(file)
+
+
+def test_statistics_of_some_groups_are_those_of_their_images(mixture, points):
+    """Groups take images in turn: image i, whose noise has the key (seed, i), is in group i mod 32."""
+    some = measure(mixture, points[:320], progress=False).of_groups(np.array([3, 7]))
+    chosen = [i for i in range(320) if i % 32 in (3, 7)]
+    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal(2) for i in chosen])
+    x_0, noise = points[chosen], mixture.noise
+    xhat_0 = mixture.at(torch.from_numpy(noise.alpha[50] * x_0 + noise.sigma[50] * eps), 50).x0.numpy()
+    assert some.n == 20 and some.m[50] == pytest.approx(((x_0 - xhat_0) ** 2).mean(), rel=1e-12)
+    np.testing.assert_allclose(some.fitted_m, some.m, rtol=1e-12)
+    assert solve(step_costs(some, "analytic"), 4).method == "envelope"  # as fitted to these images
