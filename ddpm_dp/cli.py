@@ -276,7 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(report, "the paper's Table 3: every path, budget and reverse variance, for several models")
     sub.add_argument("folder", type=Path, help="fashion-mnist, or a folder with a folder for each model")
 
-    sub = command(demo, "the whole job on the digits data set, under 3 minutes on two CPU cores")
+    sub = command(demo, "the whole job on the digits data set, 2 to 4 minutes on two CPU cores")
     sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")
     sub.add_argument("--steps", type=int, default=6000, help="training steps; default: 6000")
     device_option(sub)
