@@ -105,6 +105,10 @@ class Screen:
     def choose(self, label, option):
         self.page.get_by_label(label, exact=True).select_option(option)
 
+    def holds(self, label, text):
+        """Wait until a field has settled on a text: a kernel's late answer would overwrite what is typed before it."""
+        playwright.expect(self.page.get_by_label(label, exact=True)).to_have_value(text, timeout=PATIENCE)
+
     def pictures(self):
         """A fingerprint of each picture on the page."""
         read = """images => Promise.all(images.map(
@@ -239,6 +243,7 @@ def test_wrong_input_is_one_sentence(screen, tmp_path):
     screen.type("File", str(ddpm_dp.shipped("digits/test.npz")))
     screen.says("holds held-out statistics")
     screen.choose("Model", "digits")
+    screen.holds("K =", "4")  # not 2000 any more
     screen.type("K =", "12")
     screen.says("12 steps of 1,000")
     assert screen.page.get_by_text("Traceback").count() == 0
