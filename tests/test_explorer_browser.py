@@ -199,7 +199,9 @@ def test_share_copies_what_is_on_the_screen(screen):
         ("python", "path = best.path(6)"),
         ("diffusers", str([int(t) - 1 for t in reversed(path[1:])])),
     ):
-        screen.page.locator(f".ddpm-{which} button").press("Enter")
+        button = screen.page.locator(f".ddpm-{which} button")
+        button.wait_for()  # Enter on what is not shown yet would go to Share, which has the focus
+        button.press("Enter")
         screen.says("Copied")
         assert text in screen.page.evaluate("navigator.clipboard.readText()")
     screen.shoot("share")
