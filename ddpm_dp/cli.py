@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"ddpm-dp {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def train(options) -> None:
     from ddpm_dp.datasets import load_dataset
     from ddpm_dp.models import load
+    from ddpm_dp.processes import Processes
     from ddpm_dp.training import train as run
 
     require_writable(options.out)
@@ -49,38 +50,67 @@ def train(options) -> None:
     checkpoint = options.out.with_name(options.out.name + ".checkpoint")
     start = load(options.start, options.device) if options.start else None
     model = run(data, config, start=start, checkpoint=checkpoint, device=options.device)
-    print(f"Wrote {model.save(options.out, options.half)}.")
-    checkpoint.unlink(missing_ok=True)
+    if Processes(model.device).main:
+        print(f"Wrote {model.save(options.out, options.half)}.")
+        checkpoint.unlink(missing_ok=True)
 
 
 def measure(options) -> None:
+    from ddpm_dp.costs import bits_per_dim, step_costs
     from ddpm_dp.datasets import load_dataset
     from ddpm_dp.denoisers import fingerprint
     from ddpm_dp.measuring import measure as run
-    from ddpm_dp.models import load
+    from ddpm_dp.models import Model
+    from ddpm_dp.processes import Processes
     from ddpm_dp.statistics import DenoisingStatistics
 
-    model = load(options.model, options.device)
-    trained_on = model.about.get("dataset")
+    model = _load(options)
+    trained_on = model.about.get("dataset") if isinstance(model, Model) else options.data  # others do not say
     if trained_on != options.data:
         raise ValueError(
             f"{options.model} was trained on {trained_on}, not on {options.data}; measure it on {trained_on}."
         )
     require_writable(options.out)
     data = load_dataset(options.data, path=options.data_path, size=options.size)
-    if model.about.get("data_id") != fingerprint(data.train):
+    if isinstance(model, Model) and model.about.get("data_id") != fingerprint(data.train):
         raise ValueError(f"{options.model} was trained on other {trained_on} images than these; give it those.")
     images = (data.train if options.split == "train" else data.test)[: options.images]
     fitted = DenoisingStatistics.load(options.fitted) if options.fitted else None
+    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
     statistics = run(
         model,
         images,
         fitted=fitted,
         timesteps=options.timesteps,
+        standard_error=options.standard_error,
+        checkpoint=checkpoint,
         seed=options.seed,
         batch_size=options.batch_size,
     )
-    print(f"Wrote {statistics.save(options.out)}: {statistics.n} images, {statistics.T} timesteps.")
+    if Processes(model.device).main:
+        price = step_costs(statistics, "analytic").of(range(statistics.T + 1))
+        error = bits_per_dim(price.standard_error, statistics.d)
+        print(
+            f"Wrote {statistics.save(options.out)}: {statistics.n:,} of {len(images):,} images, {statistics.T:,} "
+            f"timesteps; all T steps cost {bits_per_dim(price.total, statistics.d):.3f} ({error:.3f}) bits/dim "
+            "(analytic variance, which is also the decoder's)."
+        )
+        checkpoint.unlink(missing_ok=True)
+
+
+def _load(options):
+    """The model of a file, of a shipped name, or else a diffusers pipeline: a folder or hub id."""
+    from ddpm_dp.files import DATA
+    from ddpm_dp.models import load
+    from ddpm_dp.processes import usable_device
+
+    folder = Path(options.model)
+    ours = folder.is_file() or (DATA / folder / "model.safetensors").is_file()
+    if ours or not ((folder / "model_index.json").is_file() or options.diffusers):
+        return load(options.model, options.device)
+    from ddpm_dp.pretrained import from_diffusers
+
+    return from_diffusers(options.model).to(usable_device(options.device))
 
 
 def solve(options) -> None:
@@ -142,12 +172,11 @@ def sample(options) -> None:
 
     from ddpm_dp import plotting
     from ddpm_dp.files import write_whole
-    from ddpm_dp.models import load
     from ddpm_dp.paths import PathFile
     from ddpm_dp.sampling import sample as run
     from ddpm_dp.statistics import DenoisingStatistics
 
-    model = load(options.model, options.device)
+    model = _load(options)
     chosen = PathFile.load(options.paths)
     if chosen.model_id != model.id:
         raise ValueError(f"{options.paths} was chosen for another model than {options.model}; solve for this one.")
@@ -236,12 +265,21 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(flag, type=kind, default=field.default, help="default: %(default)s")
     device_option(sub)
 
-    sub = command(measure, "measure a model's denoising error at every timestep")
-    sub.add_argument("model", help="a .safetensors file, or the name of a shipped model")
+    def model_options(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "model", help="a .safetensors file, a shipped model's name, or the folder of a diffusers model"
+        )
+        sub.add_argument("--diffusers", action="store_true", help="the model is a diffusers model's hub id")
+
+    sub = command(measure, "measure a model's denoising error; interrupted, the same command goes on where it was")
+    model_options(sub)
     data_options(sub)
     sub.add_argument("--split", choices=("train", "test"), default="train", help="default: train")
     sub.add_argument("--fitted", type=Path, help="for held-out images: the training statistics")
     sub.add_argument("--images", type=_positive, help="use only the first so many images")
+    sub.add_argument(
+        "--standard-error", type=float, help="use only as many images as give bits/dim this standard error, about 0.01"
+    )
     sub.add_argument(
         "--timesteps", type=_positive, help="measure at so many timesteps, interpolate the others; a tenth will do"
     )
@@ -264,7 +302,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("paths", type=Path, help="what `solve` wrote")
 
     sub = command(sample, "sample along a path and write a picture")
-    sub.add_argument("model", help="a .safetensors file, or the name of a shipped model")
+    model_options(sub)
     sub.add_argument("paths", type=Path, help="what `solve` wrote")
     sub.add_argument("-K", type=int, required=True, help="how many steps")
     sub.add_argument("-n", type=_positive, default=64, help="how many samples; default: 64")

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ddpm_dp.denoisers import Denoiser, Prediction, fingerprint
 from ddpm_dp.files import DATA, write_whole
-from ddpm_dp.networks import NETWORKS, usable_device
+from ddpm_dp.networks import NETWORKS
 from ddpm_dp.noise import NoiseSchedule
+from ddpm_dp.processes import usable_device
 
 FORMAT = "1"
 

@@ -10,21 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def usable_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of that name; None: CUDA or Apple's MPS when there is one, the CPU otherwise.
-
-    Raises ValueError if there is no such device here.
-    """
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device = {str(name)!r} cannot be used here; expected cpu, or cuda or mps where there is one."
-        ) from error
-
-
 def time_embedding(time: Tensor, width: int) -> Tensor:
     """Sines and cosines of time = t / T in (0, 1], (batch,) -> (batch, width), as in Ho et al. at T = 1,000."""
     frequencies = torch.exp(-math.log(10_000) * torch.arange(width // 2, device=time.device) / (width // 2))
@@ -114,20 +99,39 @@ class Attention(nn.Module):
         return x + self.out(h.transpose(-1, -2).reshape(x.shape))
 
 
+class WithAttention(nn.Module):
+    """A residual block, then self-attention."""
+
+    def __init__(self, residual: ResidualBlock, attention: Attention):
+        super().__init__()
+        self.residual, self.attention = residual, attention
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return self.attention(self.residual(x, embedding))
+
+
+BLOCKS = (ResidualBlock, WithAttention)  # the layers of a UNet that are told the time
+
+
 class UNet(nn.Module):
     """A UNet of three resolutions (1, 1/2, 1/4) with `width`, 2 `width`, 2 `width` channels, attention at the lowest.
 
-    `depth` residual blocks per resolution on the way down, one more on the way up. Height and width must divide by 4.
+    From 64x64 on there is a fourth, 1/8, with 4 `width` channels, and attention after each block at 1/4 too: at 16x16,
+    as in Nichol & Dhariwal 2021. `depth` residual blocks per resolution on the way down, one more on the way up. Height
+    and width must divide by 4 (8 from 64x64 on).
     """
 
     def __init__(
         self, shape: tuple[int, ...], levels: int | None, width: int, depth: int, dropout: float, outputs: int
     ):
         super().__init__()
-        if len(shape) != 3 or shape[1] % 4 or shape[2] % 4 or width % 4:
+        large = len(shape) == 3 and min(shape[1:]) >= 64
+        multiples, attended = ((1, 2, 2, 4), 2) if large else ((1, 2, 2), None)
+        smallest = 2 ** (len(multiples) - 1)
+        if len(shape) != 3 or shape[1] % smallest or shape[2] % smallest or width % 4:
             raise ValueError(
-                f"UNet takes images (channels, height, width), sides and width divisible by 4; given shape {shape}, "
-                f"width {width}: use network='mlp', or other sizes."
+                f"UNet takes images (channels, height, width) with sides divisible by {smallest} and a width divisible "
+                f"by 4; given shape {shape}, width {width}: use network='mlp', or other sizes."
             )
         self.width, self.levels = width, levels
         embedding = 4 * width
@@ -135,22 +139,27 @@ class UNet(nn.Module):
         self.first = nn.Conv2d(features(torch.zeros(1, *shape), levels).shape[1], width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         kept, channels = [width], width
-        for level, out in enumerate((width, 2 * width, 2 * width)):
+
+        def block(channels: int, out: int, level: int) -> nn.Module:
+            residual = ResidualBlock(channels, out, embedding, dropout)
+            return WithAttention(residual, Attention(out)) if level == attended else residual
+
+        for level, multiple in enumerate(multiples):
             if level:
                 self.down.append(nn.Conv2d(channels, channels, 3, stride=2, padding=1))
                 kept.append(channels)
             for _ in range(depth):
-                self.down.append(ResidualBlock(channels, out, embedding, dropout))
-                kept.append(out)
-                channels = out
+                self.down.append(block(channels, multiple * width, level))
+                channels = multiple * width
+                kept.append(channels)
         first, last = (ResidualBlock(channels, channels, embedding, dropout) for _ in range(2))
         self.middle = nn.ModuleList([first, Attention(channels), last])
-        for level, out in enumerate((2 * width, 2 * width, width)):
-            if level:
+        for level, multiple in reversed([*enumerate(multiples)]):
+            if level < len(multiples) - 1:
                 self.up.append(nn.Upsample(scale_factor=2, mode="nearest"))
             for _ in range(depth + 1):
-                self.up.append(ResidualBlock(channels + kept.pop(), out, embedding, dropout))
-                channels = out
+                self.up.append(block(channels + kept.pop(), multiple * width, level))
+                channels = multiple * width
         self.norm = nn.GroupNorm(math.gcd(8, channels), channels)
         self.last = nn.Conv2d(channels, shape[0] * outputs, 3, padding=1)
         nn.init.zeros_(self.last.weight)
@@ -161,12 +170,12 @@ class UNet(nn.Module):
         h = self.first(features(x, self.levels))
         kept = [h]
         for layer in self.down:
-            h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
+            h = layer(h, embedding) if isinstance(layer, BLOCKS) else layer(h)
             kept.append(h)
         for layer in self.middle:
-            h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
+            h = layer(h, embedding) if isinstance(layer, BLOCKS) else layer(h)
         for layer in self.up:
-            h = layer(torch.cat([h, kept.pop()], 1), embedding) if isinstance(layer, ResidualBlock) else layer(h)
+            h = layer(torch.cat([h, kept.pop()], 1), embedding) if isinstance(layer, BLOCKS) else layer(h)
         return self.last(F.silu(self.norm(h)))
 
 

@@ -18,6 +18,18 @@ FORMAT = 2
 PREFIXES = ("decoder.", "second.")  # of the names of arrays that belong together in a file
 
 
+def mean_of_groups(per_group: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over images of a (G, ...) array of means over `counts` images, and its standard error (inf if G = 1)."""
+    weight = counts / counts.sum()
+    mean = np.tensordot(weight, per_group, 1)
+    G = len(weight)
+    if G == 1:
+        return mean, np.full_like(mean, np.inf)
+    with np.errstate(invalid="ignore"):  # inf - inf in the decoder's unused column 0
+        spread = np.tensordot(weight**2, (per_group - mean) ** 2, 1)
+    return mean, np.sqrt(spread * G / (G - 1))
+
+
 @dataclass(frozen=True, eq=False)
 class SecondOutput:
     """The joint distribution of a network's second output and its squared error e^2, at every timestep.
@@ -126,14 +138,7 @@ class DenoisingStatistics:
 
     def mean(self, per_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean over images of a (G, ...) array of group means, and its standard error (inf if there is one group)."""
-        weight = self.counts / self.counts.sum()
-        mean = np.tensordot(weight, per_group, 1)
-        G = len(weight)
-        if G == 1:
-            return mean, np.full_like(mean, np.inf)
-        with np.errstate(invalid="ignore"):  # inf - inf in the decoder's unused column 0
-            spread = np.tensordot(weight**2, (per_group - mean) ** 2, 1)
-        return mean, np.sqrt(spread * G / (G - 1))
+        return mean_of_groups(per_group, self.counts)
 
     def of_groups(self, groups: np.ndarray) -> "DenoisingStatistics":
         """These statistics as if only some groups of images, given by their numbers 0..G - 1, had been measured.

@@ -15,8 +15,8 @@ from ddpm_dp.datasets import Dataset
 from ddpm_dp.denoisers import fingerprint
 from ddpm_dp.gaussians import decoder_log_likelihood
 from ddpm_dp.models import Architecture, Model, at, read_tensors, write_tensors
-from ddpm_dp.networks import usable_device
 from ddpm_dp.noise import NoiseSchedule
+from ddpm_dp.processes import Processes, usable_device
 from ddpm_dp.variances import decoder_variance, step_nats
 
 SECOND = {"simple": None, "hybrid": "v", "vlb": "v", "predicted": "u"}  # the second output that each loss trains
@@ -120,13 +120,21 @@ def train(
     same call goes on from it and ends where an uninterrupted run on the same device would, because the images,
     timesteps and noise of a step depend on the seed and the number of the step alone.
 
+    Where a launcher started several processes, each takes its share of every batch and gradients are averaged (DDP):
+    without dropout, the same training up to rounding. `docs/many_machines.md` tells how.
+
     Raises FloatingPointError, naming the step, if the loss is not finite (the checkpoint stays at the last good one);
-    ValueError if the checkpoint belongs to another run.
+    ValueError if the checkpoint belongs to another run, or the processes cannot share a batch evenly.
 
     >>> model = train(load_dataset("two-moons"), TrainConfig(T=100, steps=50, width=32))  # doctest: +SKIP
     """
     config = config or TrainConfig()
     device = usable_device(device)
+    processes = Processes(device)
+    if config.batch_size % processes.size:
+        raise ValueError(
+            f"batch_size = {config.batch_size} cannot be shared evenly by {processes.size} processes; give a multiple."
+        )
     noise = config.noise()
     size = (config.width, config.depth, config.dropout)
     if config.loss not in SECOND:
@@ -149,8 +157,15 @@ def train(
         done = _restore(Path(checkpoint), model, network, optimizer, timesteps)
 
     network.train()
+    forward = processes.prepare(network)
+    mine = slice(processes.rank, None, processes.size)  # every process draws the whole batch, and works on its share
     bar = tqdm(
-        range(done, config.steps), "training", initial=done, total=config.steps, unit="step", disable=not progress
+        range(done, config.steps),
+        "training",
+        initial=done,
+        total=config.steps,
+        unit="step",
+        disable=not (progress and processes.main),
     )
     first_bad = torch.tensor(-1, device=device)  # kept on the device: asking it at every step would stall a GPU
     shown = None
@@ -160,12 +175,14 @@ def train(
             chosen = torch.randint(len(images), (config.batch_size,), device=device)
             t, weights = timesteps.draw(config.batch_size)
             eps = torch.randn((config.batch_size, *dataset.shape), device=device)
+            if processes.rank:
+                torch.manual_seed((config.seed * 1_000_003 + step) * 1009 + processes.rank)  # another dropout each
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * _ramp(step, config.steps)
-            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):  # on a CPU it saves nothing
-                each = losses(model, network, config.loss, images[chosen], t, eps)
-            timesteps.update(t, each.detach())
-            loss = (weights * each).mean()
+            with processes.autocast():
+                each = losses(model, forward, config.loss, images[chosen[mine]], t[mine], eps[mine])
+            timesteps.update(processes.gather(t[mine]), processes.gather(each.detach()))
+            loss = (weights[mine] * each).mean()
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -186,7 +203,7 @@ def train(
                     )
                 shown = loss.item() if shown is None else 0.9 * shown + 0.1 * loss.item()
                 bar.set_postfix(loss=f"{shown:.4f}")
-            if save and checkpoint:
+            if save and checkpoint and processes.main:
                 _save(checkpoint, step + 1, model, network, optimizer, timesteps)
     except KeyboardInterrupt:
         bar.close()

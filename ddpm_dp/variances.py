@@ -99,7 +99,7 @@ def step_nats(log_rho, delta_e2, expm1=np.expm1):
 
 
 def decoder_variance(noise: NoiseSchedule, decoder: str, t: int, fitted_m: np.ndarray, second=None):
-    """Variance of the decoder p(x_0 | x_t); `second` is v or u where the decoder needs one (array or tensor).
+    """Variance of the decoder p(x_0 | x_t); `second` is v or u where the decoder needs one. Arrays, or tensors.
 
     The paper leaves it unsaid for t > 1; this convention gives back the published full chain's at t = 1.
     """
@@ -110,4 +110,4 @@ def decoder_variance(noise: NoiseSchedule, decoder: str, t: int, fitted_m: np.nd
         return smallest * (float(noise.sigma2[t]) / smallest) ** second
     if decoder == "predicted":
         return second.clip(SMALLEST)
-    return max(float(fitted_m[t]), SMALLEST)
+    return fitted_m[t].clip(SMALLEST)
