@@ -96,5 +96,5 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 # What the tests, the explorer's page, the book and the classroom need beside that.
 $(VENV)/all: $(VENV)/ready
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[pretrained,explorer,browser,classroom,book]'
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[pretrained,distributed,explorer,browser,classroom,book]'
 	touch $@

@@ -97,11 +97,11 @@ def measure(
         for t in bar:
             pending.append((t, survey.at(t)))
             now = time.monotonic()
-            if now - fetched > 1 or t == measured[-1]:
+            if now - fetched >= min(1.0, save_every) or t == measured[-1]:
                 fetched = now
                 survey.take(pending)
                 bar.set_postfix_str(survey.so_far())
-                if checkpoint and survey.processes.main and now - saved > save_every:
+                if checkpoint and survey.processes.main and now - saved >= save_every:
                     saved = now
                     survey.save(checkpoint)
     except KeyboardInterrupt:

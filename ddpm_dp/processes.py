@@ -20,7 +20,7 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
 
     Several processes are each given a GPU of their own. Raises ValueError if there is no such device here.
     """
-    if launched() and str(name) != "cpu":
+    if launched() and str(name) != "cpu" and torch.cuda.is_available():
         return _accelerate().PartialState().device
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -46,7 +46,8 @@ class Processes:
     """All the processes of a job, as seen from one of them, number `rank` of `size`.
 
     Every method but `prepare` and `autocast` must be called by all of them, in the same order.
-    Raises ImportError if a launcher started this process and Accelerate is not installed.
+    Raises ImportError if a launcher started this process and Accelerate is not installed, ValueError if the processes
+    cannot work together.
     """
 
     def __init__(self, device: torch.device):
@@ -55,6 +56,12 @@ class Processes:
         if launched():
             self._accelerator = _accelerate().Accelerator(cpu=device.type == "cpu")
             self.rank, self.size = self._accelerator.process_index, self._accelerator.num_processes
+            started = int(os.environ.get("WORLD_SIZE", 1))
+            if self.size != started:  # else each would do, and write, the whole job
+                raise ValueError(
+                    f"A launcher started {started} processes, but on {device.type} Accelerate finds {self.size}; give "
+                    "every process a GPU, or all of them device='cpu'."
+                )
 
     @property
     def main(self) -> bool:

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_dp import DenoisingStatistics, MixtureDenoiser, NoiseSchedule, Prediction, measure, solve, step_costs
+from ddpm_dp import (
+    DenoisingStatistics,
+    MixtureDenoiser,
+    NoiseSchedule,
+    Prediction,
+    bits_per_dim,
+    measure,
+    solve,
+    step_costs,
+)
 from ddpm_dp.interpolation import grid
 from ddpm_dp.variances import SCALAR
 
@@ -205,3 +214,112 @@ def test_statistics_of_some_groups_are_those_of_their_images(mixture, points):
     assert some.n == 20 and some.m[50] == pytest.approx(((x_0 - xhat_0) ** 2).mean(), rel=1e-12)
     np.testing.assert_allclose(some.fitted_m, some.m, rtol=1e-12)
     assert solve(step_costs(some, "analytic"), 4).method == "envelope"  # as fitted to these images
+
+
+def checkpointed(mixture, points, file, **rest):
+    return measure(mixture, points[:200], checkpoint=file, save_every=0, progress=False, **rest)
+
+
+def interrupt(monkeypatch, at_t: int, error: BaseException) -> None:
+    """Until `monkeypatch.undo()`, the denoiser raises that error at timestep at_t."""
+    at = MixtureDenoiser.at
+
+    def interrupted(self, x_t, t):
+        if t == at_t:
+            raise error
+        return at(self, x_t, t)
+
+    monkeypatch.setattr(MixtureDenoiser, "at", interrupted)
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_an_interrupted_measurement_goes_on_to_the_same_numbers(
+    mixture, points, statistics, tmp_path, monkeypatch, fit
+):
+    fitted = None if fit else statistics
+    file = tmp_path / "rows"
+    interrupt(monkeypatch, 41, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        checkpointed(mixture, points, file, fitted=fitted)
+    monkeypatch.undo()
+    whole = measure(mixture, points[:200], fitted=fitted)
+    interrupt(monkeypatch, 40, AssertionError("timestep 40 was done, and is asked for again"))
+    assert same(checkpointed(mixture, points, file, fitted=fitted), whole)
+
+
+def test_a_full_disk_loses_nothing_that_was_done(mixture, points, tmp_path, monkeypatch):
+    savez, file, calls = np.savez, tmp_path / "rows", iter(range(1000))
+
+    def full(*arguments, **arrays):
+        savez(*arguments, **arrays)
+        if next(calls) == 50:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match=r"could not be written \(No space left on device\); what stood there before is"):
+        checkpointed(mixture, points, file)
+    assert [path.name for path in tmp_path.iterdir()] == ["rows"]
+    monkeypatch.undo()
+    whole = measure(mixture, points[:200], progress=False)
+    interrupt(monkeypatch, 50, AssertionError("timestep 50 was done, and is asked for again"))
+    assert same(checkpointed(mixture, points, file), whole)
+
+
+def test_a_broken_or_foreign_checkpoint_is_refused(mixture, points, statistics, tmp_path):
+    file = tmp_path / "rows"
+    checkpointed(mixture, points, file)
+    other = MixtureDenoiser(NoiseSchedule.linear(100), mixture.means.numpy(), mixture.std)
+    for change, what in (
+        ({"seed": 1}, "seed"),
+        ({"timesteps": 20}, "timesteps"),
+        ({"fitted": statistics}, "training statistics"),
+    ):
+        with pytest.raises(ValueError, match=f"belongs to another measurement: {what} differ"):
+            checkpointed(mixture, points, file, **change)
+    with pytest.raises(ValueError, match="model differ"):
+        checkpointed(other, points, file)
+    with pytest.raises(ValueError, match="images and seed differ"):
+        checkpointed(mixture, points[1:], file, seed=1)
+    whole = file.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", statistics.save(tmp_path / "s.npz").read_bytes()):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match="not the whole checkpoint"):
+            checkpointed(mixture, points, file)
+        assert file.read_bytes() == content  # it is the reader's to delete
+
+
+@pytest.mark.parametrize("times", [2, 4])
+def test_only_as_many_images_as_the_standard_error_asks_for(mixture, points, statistics, times):
+    """The error that comes out is the one asked for, within what 32 groups know of it."""
+
+    def error(stats):
+        return bits_per_dim(step_costs(stats, "analytic").of(range(101)).standard_error, 2)
+
+    wanted = times * error(statistics)
+    stats = measure(mixture, points, standard_error=wanted, progress=False)
+    assert stats.n < len(points) and 0.6 * wanted < error(stats) < 1.3 * wanted
+    assert stats.data_id == measure(mixture, points[: stats.n], timesteps=4, progress=False).data_id  # the first ones
+
+
+@pytest.mark.parametrize("wanted", [0.0, -1.0, float("nan")])
+def test_an_impossible_standard_error_is_refused(mixture, points, wanted):
+    with pytest.raises(ValueError, match="standard_error = "):
+        measure(mixture, points, standard_error=wanted, progress=False)
+
+
+def test_batches_are_split_when_memory_runs_out(mixture, points, statistics, capsys):
+    class Large(MixtureDenoiser):
+        def __call__(self, x_t, t):
+            if len(x_t) > 300:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(x_t, t)
+
+    large = Large(mixture.noise, mixture.means.numpy(), mixture.std, mixture.log_weights.exp().numpy())
+    split = measure(large, points, batch_size=1000, progress=False)
+    np.testing.assert_allclose(split.squared_error, statistics.squared_error, rtol=1e-12)
+    assert "going on with 250 images at once" in capsys.readouterr().out
+    interruptible = pytest.MonkeyPatch()
+    interrupt(interruptible, 1, torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(torch.OutOfMemoryError):
+        measure(mixture, points[:10], progress=False)  # one image at once is too much: nothing helps
+    interruptible.undo()

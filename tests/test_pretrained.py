@@ -299,7 +299,7 @@ def vlb_terms(network, flags, images, seed, timesteps=None):
     beta = 1 - abar / before  # their respacing
     small = beta * (1 - before) / (1 - abar)
     small[0] = small[1]  # theirs: the first has no posterior variance
-    x_0, eps = torch.from_numpy(images), torch.from_numpy(_noise(seed, len(images), images.shape[1:]))
+    x_0, eps = torch.from_numpy(images), torch.from_numpy(_noise(seed, range(len(images)), images.shape[1:]))
     terms = []
     for i, t in enumerate(kept):
         x_t = np.sqrt(abar[i]) * x_0 + np.sqrt(1 - abar[i]) * eps
