@@ -15,6 +15,7 @@ _HOME = {
     "costs": ("StepCosts", "bits_per_dim", "step_costs", "weighted_costs"),
     "datasets": ("Dataset", "load_dataset"),
     "denoisers": ("Denoiser", "MixtureDenoiser", "Prediction"),
+    "evaluation": ("path_file",),
     "files": ("shipped",),
     "likelihood": ("negative_elbo",),
     "measuring": ("measure",),

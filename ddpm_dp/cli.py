@@ -115,8 +115,7 @@ def _load(options):
 
 def solve(options) -> None:
     from ddpm_dp.costs import step_costs, weighted_costs
-    from ddpm_dp.evaluation import BUDGETS
-    from ddpm_dp.paths import PathFile
+    from ddpm_dp.evaluation import BUDGETS, path_file
     from ddpm_dp.solver import solve as run
     from ddpm_dp.statistics import DenoisingStatistics
 
@@ -127,14 +126,9 @@ def solve(options) -> None:
         costs = weighted_costs(statistics, -np.arange(statistics.T + 1))
     budgets = options.budgets or [K for K in BUDGETS if K <= statistics.T]
     best = run(costs, max(budgets))
-    PathFile(
-        paths={K: best.path(K) for K in budgets},
-        T=statistics.T,
-        variance=options.variance,
-        objective=options.objective,
-        model_id=statistics.model_id,
-        data_id=statistics.data_id,
-    ).save(options.out)
+    held_out = DenoisingStatistics.load(options.held_out) if options.held_out else None
+    chosen = {K: best.path(K) for K in budgets}
+    path_file(statistics, chosen, options.variance, options.objective.upper(), held_out).save(options.out)
     print(f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}.")
 
 
@@ -293,6 +287,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--variance", default="analytic", help="posterior, beta, analytic (default), learned or predicted")
     sub.add_argument(
         "--objective", choices=("elbo", "mse"), default="elbo", help="default: elbo; mse: the paper's reweighting"
+    )
+    sub.add_argument(
+        "--held-out", type=Path, help="what `measure --split test` wrote: adds held-out bits/dim to the file"
     )
     sub.add_argument("--budgets", type=int, nargs="+", metavar="K", help="default: 4 8 16 32 64 128 256")
     out_option(sub, "the paths' .json file")

@@ -9,9 +9,8 @@ from ddpm_dp import plotting, strides
 from ddpm_dp.config import TrainConfig
 from ddpm_dp.costs import step_costs
 from ddpm_dp.datasets import load_dataset
-from ddpm_dp.evaluation import BUDGETS, compare
+from ddpm_dp.evaluation import BUDGETS, compare, path_file
 from ddpm_dp.measuring import measure
-from ddpm_dp.paths import PathFile
 from ddpm_dp.sampling import sample
 from ddpm_dp.solver import solve
 from ddpm_dp.training import train
@@ -64,14 +63,7 @@ def demo(out: Path, config: TrainConfig, device=None) -> None:
     figure.savefig(out / "bits_per_dim.png", dpi=150)
 
     # `analytic` came last, and is the variance that the rest shows.
-    PathFile(
-        paths={32: paths["DP"][32]},
-        T=config.T,
-        variance=variance,
-        objective="ELBO",
-        model_id=model.id,
-        data_id=training.data_id,
-    ).save(out / "path_32.json")
+    path_file(training, {32: paths["DP"][32]}, variance, held_out=held_out).save(out / "path_32.json")
     figure, ax = plt.subplots(figsize=(9, 3.2))
     plotting.chosen_timesteps(ax, {K: paths["DP"][K] for K in SHEET_BUDGETS})
     ax.set_title(f"Timesteps that the DP chooses ({variance} variance)")

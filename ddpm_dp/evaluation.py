@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ddpm_dp.costs import bits_per_dim, step_costs
+from ddpm_dp.paths import PathFile
 from ddpm_dp.statistics import DenoisingStatistics
 from ddpm_dp.variances import DECODERS, decoder_of
 
@@ -33,6 +34,51 @@ class Comparison:
             cells = (f"{self.bits[name][i]:.3f} ({self.errors[name][i]:.3f})" for name in self.bits)
             lines.append(f"{K:6d}" + "".join(f"{cell:>18}" for cell in cells))
         return "\n".join(lines)
+
+
+def decoder_in_words(statistics: DenoisingStatistics, variance: str) -> str:
+    """The decoder's convention, which every reported bits/dim states."""
+    levels = statistics.levels
+    grid = "density of continuous data" if levels is None else f"discretised to {levels} grey levels"
+    return f"Gaussian, {grid}, {DECODERS[decoder_of(variance)]}"
+
+
+def path_file(
+    train: DenoisingStatistics,
+    paths: dict[int, np.ndarray],
+    variance: str,
+    objective: str = "ELBO",
+    held_out: DenoisingStatistics | None = None,
+) -> PathFile:
+    """Paths chosen on training statistics, with bits/dim and provenance: a file to publish beside the checkpoint.
+
+    Raises ValueError for paths that are none of this model's, and for `held_out` statistics that `compare` would refuse.
+
+    >>> path_file(train, {32: best.path(32)}, "analytic", held_out=test).save("paths.json")  # doctest: +SKIP
+    """
+    costs = step_costs(train, variance)
+    known = {}
+    if held_out is not None:
+        held_out.require_model(train.model_id, "the training statistics'")
+        if held_out.fitted_on != train.data_id:
+            raise ValueError(
+                "The held-out statistics have their analytic variance from other images than the paths were chosen on; "
+                "measure them again with these training statistics (fitted=, or --fitted)."
+            )
+        table = compare(held_out, {"": paths}, variance)
+        numbers = zip(table.bits[""], table.errors[""], strict=True)
+        known = {K: (float(bits), float(error)) for K, (bits, error) in zip(table.budgets, numbers, strict=True)}
+    return PathFile(
+        paths={K: np.asarray(path) for K, path in paths.items()},
+        T=train.T,
+        variance=variance,
+        objective=objective,
+        decoder=decoder_in_words(train, variance),
+        model_id=train.model_id,
+        data_id=train.data_id,
+        bits_per_dim={K: float(bits_per_dim(costs.of(path).total, train.d)) for K, path in paths.items()},
+        held_out=known,
+    )
 
 
 def compare(held_out: DenoisingStatistics, paths: dict[str, dict[int, np.ndarray]], variance: str) -> Comparison:
@@ -66,11 +112,9 @@ def compare(held_out: DenoisingStatistics, paths: dict[str, dict[int, np.ndarray
         )
     costs = step_costs(held_out, variance)
     prices = {name: [costs.of(by_budget[K]) for K in budgets] for name, by_budget in paths.items()}
-    kind = decoder_of(variance)
-    grid = "density of continuous data" if held_out.levels is None else f"discretised to {held_out.levels} grey levels"
     return Comparison(
         variance=variance,
-        decoder=f"Gaussian, {grid}, {DECODERS[kind]}",
+        decoder=decoder_in_words(held_out, variance),
         n=held_out.n,
         budgets=budgets,
         bits={name: bits_per_dim(np.array([p.total for p in row]), held_out.d) for name, row in prices.items()},

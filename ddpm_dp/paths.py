@@ -8,7 +8,7 @@ import numpy as np
 
 from ddpm_dp.files import write_whole
 
-FORMAT = 1
+FORMAT = 2
 
 
 def as_path(path, T: int) -> np.ndarray:
@@ -40,14 +40,17 @@ def as_path(path, T: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PathFile:
-    """Chosen paths, one for each budget K, and what they were chosen for."""
+    """Chosen paths, one for each budget K, and where they come from; made by `path_file`."""
 
     paths: dict[int, np.ndarray]
     T: int
     variance: str
     objective: str  # what the paths minimise, in words
+    decoder: str  # the decoder's convention in words: a bits/dim means nothing without it
     model_id: str
     data_id: str
+    bits_per_dim: dict[int, float]  # the negative ELBO of each path on the images that it was chosen on
+    held_out: dict[int, tuple[float, float]]  # the same on held-out images, and its standard error; {} if not measured
 
     def save(self, file: str | Path) -> Path:
         """Write JSON, whole or not at all."""
@@ -57,13 +60,16 @@ class PathFile:
                 "T": self.T,
                 "variance": self.variance,
                 "objective": self.objective,
+                "decoder": self.decoder,
                 "model_id": self.model_id,
                 "data_id": self.data_id,
+                "bits_per_dim": self.bits_per_dim,
+                "held_out": self.held_out,
                 "paths": {str(K): [int(t) for t in path] for K, path in self.paths.items()},
             },
         )
         # one path a line: a file that people read
-        text = text.replace("], ", "],\n  ").replace('"paths": {', '"paths": {\n  ')
+        text = text.replace("], ", "],\n  ").replace('"paths": {', '\n"paths": {\n  ')
         return write_whole(file, lambda temporary: temporary.write_text(text + "\n"))
 
     @classmethod
@@ -81,7 +87,9 @@ class PathFile:
                     raise ValueError(
                         f"{file} lists a path of {len(path) - 1} steps under K = {K}; make the file again."
                     )
-            return cls(paths=paths, **content)
+            bits = {int(K): bits for K, bits in content.pop("bits_per_dim").items()}
+            held_out = {int(K): (bits, error) for K, (bits, error) in content.pop("held_out").items()}
+            return cls(paths=paths, bits_per_dim=bits, held_out=held_out, **content)
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{file} is not a paths file of this version; make it again with `ddpm-dp solve`."

@@ -37,10 +37,13 @@ def test_every_public_name_exists():
 
 def test_paths_file(tmp_path):
     file = tmp_path / "paths.json"
-    chosen = PathFile({4: np.array([0, 1, 3, 6, 9]), 1: np.array([0, 9])}, 9, "beta", "ELBO", "model", "data")
+    about = {"T": 9, "variance": "beta", "objective": "ELBO", "decoder": "words", "model_id": "m", "data_id": "d"}
+    paths = {4: np.array([0, 1, 3, 6, 9]), 1: np.array([0, 9])}
+    chosen = PathFile(paths, **about, bits_per_dim={4: 2.5, 1: 8.0}, held_out={4: (2.6, 0.1)})
     again = PathFile.load(chosen.save(file))
     assert {K: path.tolist() for K, path in again.paths.items()} == {4: [0, 1, 3, 6, 9], 1: [0, 9]}
-    assert (again.T, again.variance, again.model_id) == (9, "beta", "model")
+    assert all(getattr(again, name) == value for name, value in about.items())
+    assert again.bits_per_dim == {4: 2.5, 1: 8.0} and again.held_out == {4: (2.6, 0.1)}
     for broken in ("", "[]", "{}", file.read_text()[:50], file.read_text().replace("9]", "8]")):
         file.write_text(broken)
         with pytest.raises(ValueError, match="paths file|from 0 to 8"):
@@ -55,7 +58,7 @@ def made(tmp_path_factory) -> Path:
         train digits --T 40 --steps 30 --width 16 --depth 1 --device cpu --out {out}/model.safetensors
         measure {out}/model.safetensors digits --images 200 --out {out}/train.npz
         measure {out}/model.safetensors digits --split test --fitted {out}/train.npz --out {out}/test.npz
-        solve {out}/train.npz --budgets 2 4 8 --out {out}/paths.json
+        solve {out}/train.npz --budgets 2 4 8 --held-out {out}/test.npz --out {out}/paths.json
         solve {out}/train.npz --objective mse --variance beta --budgets 4 --out {out}/mse.json
         sample {out}/model.safetensors {out}/paths.json -K 4 --statistics {out}/train.npz -n 9 --out {out}/s.png
     """.strip().splitlines():
@@ -75,6 +78,10 @@ def test_command_line_makes_each_file(made, capsys):
     printed = capsys.readouterr().out
     price = ddpm_dp.step_costs(test, "analytic").of(best.path(8))
     bits, error = (ddpm_dp.bits_per_dim(x, 64) for x in (price.total, price.standard_error))
+    published = PathFile.load(made / "paths.json")
+    assert published.held_out[8] == pytest.approx((bits, error), rel=1e-12)
+    assert published.bits_per_dim[8] == pytest.approx(ddpm_dp.bits_per_dim(best.nats(8), 64), rel=1e-9)
+    assert "17 grey levels" in published.decoder and PathFile.load(made / "mse.json").objective == "MSE"
     assert f"{bits:.3f} ({error:.3f})" in printed and "fitted on training images" in printed and "360 images" in printed
 
 
@@ -87,6 +94,7 @@ def test_command_line_makes_each_file(made, capsys):
         (["solve", "{out}/train.npz", "--variance", "large", "--out", "x"], "large"),
         (["solve", "{out}/paths.json", "--out", "x"], "not a whole statistics file"),
         (["evaluate", "{out}/test.npz", "{out}/train.npz"], "not a paths file"),
+        (["solve", "{out}/train.npz", "--held-out", "{out}/train.npz", "--out", "x"], "very images"),
         (["evaluate", "{out}/train.npz", "{out}/paths.json"], "chosen on these very images"),
         (["measure", "{out}/model.safetensors", "digits", "--device", "abacus", "--out", "x"], "cannot be used here"),
         (["train", "digits", "--steps", "0", "--out", "x"], "steps = 0"),
