@@ -50,7 +50,7 @@ def path_file(
     objective: str = "ELBO",
     held_out: DenoisingStatistics | None = None,
 ) -> PathFile:
-    """Paths chosen on training statistics, with bits/dim and provenance: a file to publish beside the checkpoint.
+    """Paths chosen on training statistics, with bits/dim and provenance: a file to publish beside the model.
 
     Raises ValueError for paths that are none of this model's, and for `held_out` statistics that `compare` would refuse.
 
