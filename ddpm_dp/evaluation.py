@@ -52,7 +52,7 @@ def path_file(
 ) -> PathFile:
     """Paths chosen on training statistics, with bits/dim and provenance: a file to publish beside the model.
 
-    Raises ValueError for paths that are none of this model's, and for `held_out` statistics that `compare` would refuse.
+    Raises ValueError for paths that are none of this model's, and `held_out` statistics that `compare` would refuse.
 
     >>> path_file(train, {32: best.path(32)}, "analytic", held_out=test).save("paths.json")  # doctest: +SKIP
     """
