@@ -60,8 +60,8 @@ def measure(
             None: m_t is fitted to these very images.
         timesteps: measure at so many of the T timesteps, dense near 0, and interpolate the rest (see `interpolation.py`
             for what that costs: a tenth is enough). None: at all of them.
-        standard_error: in bits/dim. Use only as many images, from the first on, as a path's price needs to be known so
-            well: a small pilot run (128 images, 32 timesteps) tells how many. None: all images.
+        standard_error: in bits/dim. Use only as many images, from the first on, as it takes to know the price of all T
+            steps (`analytic` variance) so well: a small pilot run (128 images, 32 timesteps) tells how many. None: all.
         batch_size: images per evaluation. Halved by itself where a GPU's memory runs out. It changes the answer by no
             more than the network's own rounding does.
 
@@ -124,7 +124,7 @@ def _enough(standard_error: float, denoiser, x_0: Tensor, fitted, seed: int, bat
     pilot = measure(
         denoiser, x_0[:PILOT_IMAGES], fitted=fitted, timesteps=steps, seed=seed, batch_size=batch_size, progress=False
     )
-    price = step_costs(pilot, "analytic").of([0, *pilot.measured])
+    price = step_costs(pilot, "analytic").of(range(pilot.T + 1))
     found = bits_per_dim(price.standard_error, pilot.d)
     return len(x_0) if found == math.inf else max(pilot.n, math.ceil(MARGIN * pilot.n * (found / standard_error) ** 2))
 
