@@ -74,6 +74,8 @@ def measure(options) -> None:
     data = load_dataset(options.data, path=options.data_path, size=options.size)
     if isinstance(model, Model) and model.about.get("data_id") != fingerprint(data.train):
         raise ValueError(f"{options.model} was trained on other {trained_on} images than these; give it those.")
+    if not isinstance(model, Model):
+        model.levels = data.levels
     images = (data.train if options.split == "train" else data.test)[: options.images]
     fitted = DenoisingStatistics.load(options.fitted) if options.fitted else None
     checkpoint = options.out.with_name(options.out.name + ".checkpoint")
@@ -101,12 +103,17 @@ def measure(options) -> None:
 def _load(options):
     """The model of a file, of a shipped name, or else a diffusers pipeline: a folder or hub id."""
     from ddpm_dp.files import DATA
-    from ddpm_dp.models import load
+    from ddpm_dp.models import load, shipped_models
     from ddpm_dp.processes import usable_device
 
     folder = Path(options.model)
     ours = folder.is_file() or (DATA / folder / "model.safetensors").is_file()
-    if ours or not ((folder / "model_index.json").is_file() or options.diffusers):
+    if not ours and not options.diffusers and not (folder / "model_index.json").is_file():
+        raise FileNotFoundError(
+            f"{options.model} is neither a model file, nor a shipped model ({', '.join(shipped_models())}), nor the "
+            "folder of a diffusers pipeline; if it is a hub id, add --diffusers."
+        )
+    if ours:
         return load(options.model, options.device)
     from ddpm_dp.pretrained import from_diffusers
 

@@ -115,6 +115,11 @@ def at(values: np.ndarray, t: Tensor, x: Tensor) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float32, device=t.device)[t].view(-1, *[1] * (x.ndim - 1))
 
 
+def shipped_models() -> list[str]:
+    """The names of the models that ship."""
+    return sorted(str(file.parent.relative_to(DATA)) for file in DATA.glob("**/model.safetensors"))
+
+
 def load(name_or_path: str | Path, device=None) -> Model:
     """Load a trained DDPM: one that ships, by name (`digits`, `fashion-mnist/hybrid`), or a file of `Model.save`.
 
@@ -128,10 +133,9 @@ def load(name_or_path: str | Path, device=None) -> Model:
     if not path.is_file():
         path = DATA / path / "model.safetensors"
     if not path.is_file():
-        names = sorted(str(file.parent.relative_to(DATA)) for file in DATA.glob("**/model.safetensors"))
         raise FileNotFoundError(
             f"There is no model file {name_or_path}, nor a shipped model of that name; "
-            f"these ship: {', '.join(names) or 'none'}."
+            f"these ship: {', '.join(shipped_models()) or 'none'}."
         )
     tensors, noise, architecture, about = read_tensors(path)
     if "step" in about:  # a training checkpoint: the model as it stood then, `about` says at which step

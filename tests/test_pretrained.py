@@ -26,6 +26,7 @@ from ddpm_dp import (
     to_diffusers,
     to_improved_diffusion,
 )
+from ddpm_dp.cli import main
 from ddpm_dp.gaussians import discretised_log_likelihood
 from ddpm_dp.measuring import _noise
 from ddpm_dp.variances import log_rho
@@ -416,3 +417,23 @@ def test_without_diffusers_the_way_to_it_is_said(monkeypatch):
     assert to_diffusers([0, 2]) == [1]
     with pytest.raises(ImportError, match=r"run: pip install 'ddpm-dp\[pretrained\]'"):
         from_diffusers("folder")
+
+
+def test_the_command_line_takes_a_diffusers_folder(tmp_path, capsys):
+    """Measured, solved and sampled with files alone; and a hub id is only asked for where it is said to be one."""
+    scheduler = DDPMScheduler(num_train_timesteps=T, variance_type="fixed_large")
+    DDPMPipeline(unet().float(), scheduler).save_pretrained(tmp_path / "model")
+    for command in """
+        measure {0}/model digits --images 60 --device cpu --out {0}/train.npz
+        measure {0}/model digits --images 60 --device cpu --split test --fitted {0}/train.npz --out {0}/test.npz
+        solve {0}/train.npz --variance beta --budgets 5 --held-out {0}/test.npz --out {0}/paths.json
+        sample {0}/model {0}/paths.json -K 5 -n 4 --device cpu --out {0}/samples.png
+    """.strip().splitlines():
+        assert main([word.format(tmp_path) for word in command.split()]) == 0, command
+    model = from_diffusers(tmp_path / "model", levels=17)
+    train = measure(model, ddpm_dp.load_dataset("digits").train[:60], progress=False)
+    best = ddpm_dp.solve(step_costs(train, "beta"), 5)
+    assert ddpm_dp.PathFile.load(tmp_path / "paths.json").paths[5].tolist() == best.path(5).tolist()
+    capsys.readouterr()
+    assert main(["measure", "google/ddpm-cifar10-32", "digits", "--out", str(tmp_path / "x.npz")]) == 2
+    assert "--diffusers" in capsys.readouterr().err
