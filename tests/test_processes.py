@@ -37,7 +37,7 @@ def measuring(folder: Path, out: str) -> list[str]:
 
 def launch(*command, **environment) -> subprocess.CompletedProcess:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment
-    return subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, timeout=240)
 
 
 def assert_same(a: Path, b: Path, tolerance: float) -> None:

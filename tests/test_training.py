@@ -11,6 +11,7 @@ import torch
 
 from ddpm_dp import TrainConfig, load, load_dataset, measure, sample, train
 from ddpm_dp.models import Architecture, Model
+from ddpm_dp.networks import Attention
 from ddpm_dp.training import losses
 
 from .conftest import interrupt_training
@@ -23,7 +24,8 @@ def weights(model):
 
 
 @pytest.mark.parametrize(
-    ("network", "shape"), [("mlp", (2,)), ("mlp", (1, 8, 8)), ("unet", (3, 16, 16)), ("unet", (1, 28, 28))]
+    ("network", "shape"),
+    [("mlp", (2,)), ("mlp", (1, 8, 8)), ("unet", (3, 16, 16)), ("unet", (1, 28, 28)), ("unet", (3, 64, 64))],
 )
 @pytest.mark.parametrize(("levels", "second"), [(None, None), (17, "v")])
 def test_networks_keep_the_shape_and_broadcast_time(network, shape, levels, second):
@@ -36,9 +38,23 @@ def test_networks_keep_the_shape_and_broadcast_time(network, shape, levels, seco
     assert not torch.allclose(each, net(x, torch.tensor([0.9])), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("side", "sizes"), [(28, [7]), (64, [16, 8])])
+def test_where_a_unet_attends(side, sizes):
+    """At the lowest resolution; from 64x64 on, at 16x16 too."""
+    net = Architecture("unet", (1, side, side), 256, 8, 1, 0.0).build()
+    seen = []
+    for layer in net.modules():
+        if isinstance(layer, Attention):
+            layer.register_forward_hook(lambda layer, x, y: seen.append(y.shape[-1]))
+    net(torch.zeros(1, 1, side, side), torch.ones(1))
+    assert sorted(set(seen), reverse=True) == sizes
+
+
 def test_unet_refuses_sides_it_cannot_halve_twice():
     with pytest.raises(ValueError, match="divisible by 4"):
         Architecture("unet", (1, 30, 30), None, 8, 1, 0.0).build()
+    with pytest.raises(ValueError, match="divisible by 8"):
+        Architecture("unet", (1, 68, 68), None, 8, 1, 0.0).build()
     with pytest.raises(ValueError, match="mlp, unet"):
         Architecture("transformer", (1, 8, 8), None, 8, 1, 0.0).build()
 
