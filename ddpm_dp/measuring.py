@@ -76,7 +76,7 @@ def measure(
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size = {batch_size!r}; expected a whole number, 1 or more.")
     if standard_error is not None:
-        x_0 = x_0[: _enough(standard_error, denoiser, x_0, fitted, seed, batch_size)]
+        x_0 = x_0[: _enough(standard_error, denoiser, x_0, fitted, seed, batch_size, progress)]
     measured = grid(denoiser.noise.T, denoiser.noise.T if timesteps is None else timesteps)
     survey = _Survey(denoiser, x_0, fitted, measured, seed, batch_size)
     if checkpoint and Path(checkpoint).exists():
@@ -116,14 +116,13 @@ def measure(
     return survey.result()
 
 
-def _enough(standard_error: float, denoiser, x_0: Tensor, fitted, seed: int, batch_size: int) -> int:
+def _enough(standard_error: float, denoiser, x_0: Tensor, fitted, seed: int, batch_size: int, progress: bool) -> int:
     """How many images that standard error (bits/dim) takes, by a small pilot run."""
     if not standard_error > 0:
         raise ValueError(f"standard_error = {standard_error!r}; expected a number of bits/dim above 0.")
     steps = min(PILOT_TIMESTEPS, denoiser.noise.T)
-    pilot = measure(
-        denoiser, x_0[:PILOT_IMAGES], fitted=fitted, timesteps=steps, seed=seed, batch_size=batch_size, progress=False
-    )
+    settings = {"timesteps": steps, "seed": seed, "batch_size": batch_size, "progress": progress}
+    pilot = measure(denoiser, x_0[:PILOT_IMAGES], fitted=fitted, **settings)
     price = step_costs(pilot, "analytic").of(range(pilot.T + 1))
     found = bits_per_dim(price.standard_error, pilot.d)
     return len(x_0) if found == math.inf else max(pilot.n, math.ceil(MARGIN * pilot.n * (found / standard_error) ** 2))
