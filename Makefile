@@ -56,9 +56,10 @@ test-latest:
 	$(MAKE) -k test VENV=.venv-latest CONSTRAINTS=.venv-latest/constraints.txt; failed=$$?; \
 	.venv-latest/bin/python .ci/newer.py; exit $$failed
 
-# Times and memory of the search, written to benchmarks/results/.
-bench: $(VENV)/ready
+# Times and memory of the search, and what measuring and training cost beside the network: to benchmarks/results/.
+bench: $(VENV)/all
 	$(BIN)/python benchmarks/solver.py
+	$(BIN)/python benchmarks/throughput.py
 
 # The model and statistics that ship in data/.
 data: $(VENV)/ready
