@@ -23,9 +23,10 @@ from ddpm_dp.variances import decoder_variance, log_rho, step_nats
 
 BINS = 256  # of a second output's histogram: see `SecondOutput` for what so many bins are good for
 
-# How many images a standard error asks for is told from so many of them at so many timesteps, and a margin beside:
-# their 32 groups know a standard error to 1/8 of itself, so the number of images to 1/4.
-PILOT_IMAGES, PILOT_TIMESTEPS, MARGIN = 128, 32, 1.25
+# How many images a standard error asks for is told from so many of them at so many timesteps (in batches that several
+# processes can share), and a margin beside: their 32 groups know a standard error to 1/8 of itself, so the number of
+# images to 1/4.
+PILOT_IMAGES, PILOT_TIMESTEPS, PILOT_BATCH, MARGIN = 128, 32, 16, 1.25
 
 
 @torch.no_grad()
@@ -81,6 +82,12 @@ def measure(
     survey = _Survey(denoiser, x_0, fitted, measured, seed, batch_size)
     if checkpoint and Path(checkpoint).exists():
         survey.restore(Path(checkpoint))
+    progress = progress and survey.processes.main
+    if survey.idle and progress:
+        tqdm.write(
+            f"{len(x_0):,} images are {survey.processes.size - survey.idle} batches of up to {batch_size:,}, so "
+            f"{survey.idle} of {survey.processes.size} processes have nothing to do; give a smaller batch_size."
+        )
 
     remaining = measured[survey.done :].tolist()
     pending: list[tuple[int, dict[str, Tensor]]] = []  # on the device: fetching them at once would stall a GPU
@@ -91,7 +98,7 @@ def measure(
         initial=survey.done,
         total=len(measured),
         unit="timestep",
-        disable=not (progress and survey.processes.main),
+        disable=not progress,
     )
     try:
         for t in bar:
@@ -121,7 +128,7 @@ def _enough(standard_error: float, denoiser, x_0: Tensor, fitted, seed: int, bat
     if not standard_error > 0:
         raise ValueError(f"standard_error = {standard_error!r}; expected a number of bits/dim above 0.")
     steps = min(PILOT_TIMESTEPS, denoiser.noise.T)
-    settings = {"timesteps": steps, "seed": seed, "batch_size": batch_size, "progress": progress}
+    settings = {"timesteps": steps, "seed": seed, "batch_size": min(batch_size, PILOT_BATCH), "progress": progress}
     pilot = measure(denoiser, x_0[:PILOT_IMAGES], fitted=fitted, **settings)
     price = step_costs(pilot, "analytic").of(range(pilot.T + 1))
     found = bits_per_dim(price.standard_error, pilot.d)
@@ -147,7 +154,8 @@ class _Survey:
         self.counts = np.bincount(groups.cpu().numpy())
         self.images_of_group = torch.from_numpy(self.counts).double().to(self.home)
         self.at_once = min(batch_size, n)
-        batches = min(n, size * math.ceil(n / batch_size / size))
+        batches = math.ceil(n / batch_size)
+        self.idle = max(0, size - batches)
         mine = [part.tolist() for part in np.array_split(np.arange(n), batches)][self.processes.rank :: size]
         self.batches = [(x_0[i], torch.from_numpy(_noise(seed, i, denoiser.shape)).to(x_0), groups[i]) for i in mine]
         self.fitted_m = torch.zeros(self.noise.T + 1, dtype=torch.float64, device=self.home)
