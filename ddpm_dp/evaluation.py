@@ -60,6 +60,11 @@ def path_file(
     known = {}
     if held_out is not None:
         held_out.require_model(train.model_id, "the training statistics'")
+        if held_out.data_id == train.data_id:
+            raise ValueError(
+                "The held-out statistics are of the very images that the paths were chosen on; measure others "
+                "(--split test)."
+            )
         if held_out.fitted_on != train.data_id:
             raise ValueError(
                 "The held-out statistics have their analytic variance from other images than the paths were chosen on; "

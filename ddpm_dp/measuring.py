@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +131,8 @@ def _enough(standard_error: float, denoiser, x_0: Tensor, fitted, seed: int, bat
     pilot = measure(denoiser, x_0[:PILOT_IMAGES], fitted=fitted, **settings)
     price = step_costs(pilot, "analytic").of(range(pilot.T + 1))
     found = bits_per_dim(price.standard_error, pilot.d)
-    return len(x_0) if found == math.inf else max(pilot.n, math.ceil(MARGIN * pilot.n * (found / standard_error) ** 2))
+    times = float(found) / standard_error  # its square may be infinite
+    return max(pilot.n, math.ceil(min(MARGIN * pilot.n * times * times, len(x_0))))
 
 
 class _Survey:
@@ -162,21 +162,26 @@ class _Survey:
         if fitted is not None:
             self.fitted_m += torch.from_numpy(fitted.fitted_m).to(self.home)
         self.served = {"v": ["learned"], "u": ["predicted"]}.get(denoiser.second or "", [])
-        self.rows: dict[str, list[np.ndarray]] = defaultdict(list)  # name -> one array for each timestep done
-        self.running = np.zeros(len(self.counts))  # nats of the path through the timesteps done, for each group
+        # t -> its sums by name, in order; set at once and by t, so that Ctrl-C leaves no half of a row, nor one twice.
+        self.rows: dict[int, dict[str, np.ndarray]] = {}
         fitted_to = "itself" if fitted is None else fingerprint(fitted.fitted_m)
         self.key = {  # what must agree for one measurement to go on with another's rows
             "model": denoiser.id,
-            "images": self.data_id,
-            "timesteps": fingerprint(measured),
-            "training statistics": fitted_to,
+            "set of images": self.data_id,
+            "number of grey levels": denoiser.levels,
+            "set of timesteps": fingerprint(measured),
+            "set of training statistics": fitted_to,
             "seed": seed,
         }
 
     @property
     def done(self) -> int:
         """How many timesteps are done."""
-        return len(self.rows["squared_error"])
+        return len(self.rows)
+
+    def column(self, name: str) -> np.ndarray:
+        """What is known by that name of the timesteps done, one after the other along axis 0."""
+        return np.stack([row[name] for row in self.rows.values()])
 
     def at(self, t: int) -> dict[str, Tensor]:
         """Timestep t: the rows' next entries, still on the device."""
@@ -242,35 +247,25 @@ class _Survey:
             values = {name: value.cpu().numpy() for name, value in row.items()}
             if not np.isfinite(values["squared_error"]).all():
                 raise ValueError(f"The model's output is not finite at t = {t}; such a model cannot be priced.")
-            self._add(t, values)
+            self.rows[t] = values
         pending.clear()
-
-    def _add(self, t: int, row: dict[str, np.ndarray]) -> None:
-        if not self.done:
-            self.running += row["decoder.analytic"]
-        else:
-            s, m = self.measured[self.done - 1], row["squared_error"]
-            fitted_m = self.fitted_m.cpu().numpy()
-            nats = step_nats(
-                log_rho(self.noise, "analytic", t, s, fitted_m), (self.noise.snr[s] - self.noise.snr[t]) * m
-            )
-            self.running += math.prod(self.denoiser.shape) * nats
-        for name, value in row.items():
-            self.rows[name].append(value)
 
     def so_far(self) -> str:
         """What is known of the bound of the path through the timesteps done (`analytic` variance, no prior)."""
-        nats, error = mean_of_groups(self.running, self.counts)
-        bits, error = (bits_per_dim(value, math.prod(self.denoiser.shape)) for value in (nats, error))
-        return f"{bits:.3f} ({error:.3f}) bits/dim so far"
+        d, snr, path = math.prod(self.denoiser.shape), self.noise.snr, np.array([*self.rows])
+        t, s, m = path[1:], path[:-1], self.column("squared_error")[1:].T
+        log_rhos = log_rho(self.noise, "analytic", t, s, self.fitted_m.cpu().numpy())
+        steps = d * step_nats(log_rhos, (snr[s] - snr[t]) * m)
+        nats, error = mean_of_groups(self.rows[path[0]]["decoder.analytic"] + steps.sum(1), self.counts)
+        return f"{bits_per_dim(nats, d):.3f} ({bits_per_dim(error, d):.3f}) bits/dim so far"
 
     def save(self, checkpoint: str | Path) -> None:
         """Write the rows that are done, whole or not at all."""
-        arrays = {name: np.stack(rows) for name, rows in self.rows.items() if rows}
+        arrays = {name: self.column(name) for row in [*self.rows.values()][:1] for name in row}
 
         def write(temporary: Path) -> None:
             with open(temporary, "wb") as file:
-                np.savez(file, key=json.dumps(self.key), **arrays)
+                np.savez(file, key=json.dumps(self.key), t=np.array([*self.rows]), **arrays)
 
         write_whole(checkpoint, write)
 
@@ -279,10 +274,11 @@ class _Survey:
         try:
             with np.load(checkpoint, allow_pickle=False) as file:
                 arrays = dict(file)
-            key = json.loads(str(arrays.pop("key")))
-            differ = [name for name, value in self.key.items() if key[name] != value]
-            length = len(arrays["squared_error"])
-            rows = [{name: table[i] for name, table in arrays.items()} for i in range(length)]
+            key, done = json.loads(str(arrays.pop("key"))), arrays.pop("t").tolist()
+            differ = [name for name, value in self.key.items() if key.get(name) != value]
+            if not differ and done != self.measured[: len(done)].tolist():
+                raise IndexError
+            rows = {t: {name: table[i] for name, table in arrays.items()} for i, t in enumerate(done)}
         except Exception as error:  # numpy, zipfile, zlib and json report a damaged file in a dozen ways
             raise ValueError(
                 f"{checkpoint} is not the whole checkpoint of a measurement ({type(error).__name__}); delete it to "
@@ -290,23 +286,22 @@ class _Survey:
             ) from error
         if differ:
             raise ValueError(
-                f"{checkpoint} belongs to another measurement: {' and '.join(differ)} differ. Give the same to go on, "
-                "or another file (or delete this one) to begin anew."
+                f"{checkpoint} belongs to another measurement, with another {' and another '.join(differ)}. Give the "
+                "same to go on, or another file (or delete this one) to begin anew."
             )
-        for t, row in zip(self.measured[:length].tolist(), rows, strict=True):
-            if self.refit:
+        self.rows = rows
+        if self.refit:
+            for t, row in rows.items():
                 self.fitted_m[t] = float(self.counts @ row["squared_error"] / self.counts.sum())
-            self._add(t, row)
 
     def result(self) -> DenoisingStatistics:
         """The statistics, once all timesteps are done."""
         T, counts = self.noise.T, self.counts
-        by_group = {name: np.stack(rows, 1) for name, rows in self.rows.items() if not name.startswith("second.")}
-        squared_error = interpolation.errors(by_group.pop("squared_error"), self.measured, T)
+        squared_error = interpolation.errors(self.column("squared_error").T, self.measured, T)
         m = counts @ squared_error / counts.sum()
         second = None
         if self.served:
-            bins = {name: np.stack(self.rows[f"second.{name}"]) for name in ("low", "high", "mass", "error")}
+            bins = {name: self.column(f"second.{name}") for name in ("low", "high", "mass", "error")}
             second = SecondOutput(self.served[0], **interpolation.histograms(bins, self.measured, m))
         return DenoisingStatistics(
             noise=self.noise,
@@ -315,8 +310,8 @@ class _Survey:
             counts=counts,
             squared_error=squared_error,
             decoder={
-                name.removeprefix("decoder."): interpolation.prices(nats, self.measured, T)
-                for name, nats in by_group.items()
+                name: interpolation.prices(self.column(f"decoder.{name}").T, self.measured, T)
+                for name in ("fixed", "analytic", *self.served)
             },
             prior=self._prior(),
             fitted_m=m if self.refit else self.fitted_m.cpu().numpy(),

@@ -192,7 +192,8 @@ def _read_pipeline(diffusers, name: str):
         return diffusers.DDPMPipeline.from_pretrained(name, low_cpu_mem_usage=False)
     except OSError as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise OSError(f"No diffusers pipeline could be read from {name!r}: {reason}.") from error
+        hub = "" if Path(name).is_dir() else " (or the hub cannot be reached from here)"
+        raise OSError(f"No diffusers pipeline could be read from {name!r}: {reason}{hub}.") from error
 
 
 def _refuse_components(extra: list[str], unet: str, scheduler: str) -> None:

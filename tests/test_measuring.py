@@ -16,6 +16,7 @@ from ddpm_dp import (
     step_costs,
 )
 from ddpm_dp.interpolation import grid
+from ddpm_dp.measuring import _Survey
 from ddpm_dp.variances import SCALAR
 
 from .conftest import draw
@@ -247,6 +248,35 @@ def test_an_interrupted_measurement_goes_on_to_the_same_numbers(
     assert same(checkpointed(mixture, points, file, fitted=fitted), whole)
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_ctrl_c_while_rows_are_fetched_neither_halves_nor_doubles_one(mixture, points, tmp_path, monkeypatch, after):
+    """The interrupt falls before or after the row of t = 30 is kept, and what is kept is saved once more."""
+    whole, once = measure(mixture, points[:200], progress=False), iter([True])
+
+    class Rows(dict):
+        def __setitem__(self, t, row):
+            interrupted = t == 30 and next(once, False)
+            if interrupted and not after:
+                raise KeyboardInterrupt
+            super().__setitem__(t, row)
+            if interrupted:
+                raise KeyboardInterrupt
+
+    begin = _Survey.__init__
+
+    def beginning(self, *arguments):
+        begin(self, *arguments)
+        self.rows = Rows()
+
+    monkeypatch.setattr(_Survey, "__init__", beginning)
+    with pytest.raises(KeyboardInterrupt):
+        checkpointed(mixture, points, tmp_path / "rows")
+    monkeypatch.undo()
+    with np.load(tmp_path / "rows") as file:
+        assert file["t"].tolist() == [*range(1, 31)]
+    assert same(checkpointed(mixture, points, tmp_path / "rows"), whole)
+
+
 def test_a_full_disk_loses_nothing_that_was_done(mixture, points, tmp_path, monkeypatch):
     savez, file, calls = np.savez, tmp_path / "rows", iter(range(1000))
 
@@ -271,15 +301,19 @@ def test_a_broken_or_foreign_checkpoint_is_refused(mixture, points, statistics, 
     other = MixtureDenoiser(NoiseSchedule.linear(100), mixture.means.numpy(), mixture.std)
     for change, what in (
         ({"seed": 1}, "seed"),
-        ({"timesteps": 20}, "timesteps"),
-        ({"fitted": statistics}, "training statistics"),
+        ({"timesteps": 20}, "set of timesteps"),
+        ({"fitted": statistics}, "set of training statistics"),
     ):
-        with pytest.raises(ValueError, match=f"belongs to another measurement: {what} differ"):
+        with pytest.raises(ValueError, match=f"belongs to another measurement, with another {what}. Give the same"):
             checkpointed(mixture, points, file, **change)
-    with pytest.raises(ValueError, match="model differ"):
+    with pytest.raises(ValueError, match="another model"):
         checkpointed(other, points, file)
-    with pytest.raises(ValueError, match="images and seed differ"):
+    with pytest.raises(ValueError, match="another set of images and another seed"):
         checkpointed(mixture, points[1:], file, seed=1)
+    gridded = MixtureDenoiser(mixture.noise, mixture.means.numpy(), mixture.std, mixture.log_weights.exp().numpy())
+    gridded.levels, gridded.id = 3, mixture.id
+    with pytest.raises(ValueError, match="another set of images and another number of grey levels"):
+        checkpointed(gridded, np.zeros((200, 2)), file)
     whole = file.read_bytes()
     for content in (whole[: len(whole) // 2], b"", statistics.save(tmp_path / "s.npz").read_bytes()):
         file.write_bytes(content)
@@ -299,6 +333,10 @@ def test_only_as_many_images_as_the_standard_error_asks_for(mixture, points, sta
     stats = measure(mixture, points, standard_error=wanted, progress=False)
     assert stats.n < len(points) and 0.6 * wanted < error(stats) < 1.3 * wanted
     assert stats.data_id == measure(mixture, points[: stats.n], timesteps=4, progress=False).data_id  # the first ones
+
+
+def test_a_tiny_standard_error_takes_all_images(mixture, points):
+    assert measure(mixture, points[:300], timesteps=4, standard_error=1e-200, progress=False).n == 300
 
 
 @pytest.mark.parametrize("wanted", [0.0, -1.0, float("nan")])

@@ -95,6 +95,10 @@ def test_command_line_makes_each_file(made, capsys):
         (["solve", "{out}/paths.json", "--out", "x"], "not a whole statistics file"),
         (["evaluate", "{out}/test.npz", "{out}/train.npz"], "not a paths file"),
         (["solve", "{out}/train.npz", "--held-out", "{out}/train.npz", "--out", "x"], "very images"),
+        (
+            ["solve", "{out}/test.npz", "--held-out", "{out}/test.npz", "--variance", "beta", "--out", "x"],
+            "very images",
+        ),
         (["evaluate", "{out}/train.npz", "{out}/paths.json"], "chosen on these very images"),
         (["measure", "{out}/model.safetensors", "digits", "--device", "abacus", "--out", "x"], "cannot be used here"),
         (["train", "digits", "--steps", "0", "--out", "x"], "steps = 0"),
