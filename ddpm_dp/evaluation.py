@@ -52,6 +52,13 @@ def path_file(
 ) -> PathFile:
     """Paths chosen on training statistics, with bits/dim and provenance: a file to publish beside the model.
 
+    Args:
+        train: the statistics that the paths were chosen on.
+        paths: a path [0, t_1, ..., T] for each budget K.
+        variance: the reverse variance that prices them.
+        objective: what they minimise, in words.
+        held_out: measured on other images with `fitted=train`; None: the file has no held-out bits/dim.
+
     Raises ValueError for paths that are none of this model's, and `held_out` statistics that `compare` would refuse.
 
     >>> path_file(train, {32: best.path(32)}, "analytic", held_out=test).save("paths.json")  # doctest: +SKIP

@@ -150,14 +150,18 @@ class _Survey:
         self.refit = fitted is None
         n, size = len(x_0), self.processes.size
         self.home = torch.device("cpu") if x_0.device.type == "mps" else x_0.device  # where there is float64
-        groups = torch.arange(n, device=self.home) % min(GROUPS, n)
-        self.counts = np.bincount(groups.cpu().numpy())
+        numbers = torch.arange(n)
+        groups = numbers % min(GROUPS, n)
+        self.counts = np.bincount(groups.numpy())
         self.images_of_group = torch.from_numpy(self.counts).double().to(self.home)
         self.at_once = min(batch_size, n)
         batches = math.ceil(n / batch_size)
         self.idle = max(0, size - batches)
-        mine = [part.tolist() for part in np.array_split(np.arange(n), batches)][self.processes.rank :: size]
-        self.batches = [(x_0[i], torch.from_numpy(_noise(seed, i, denoiser.shape)).to(x_0), groups[i]) for i in mine]
+        parts = [*zip(*(each.tensor_split(batches) for each in (x_0, numbers, groups)), strict=True)]
+        self.batches = [
+            (x, torch.from_numpy(_noise(seed, i.tolist(), denoiser.shape)).to(x_0), group.to(self.home))
+            for x, i, group in parts[self.processes.rank :: size]
+        ]
         self.fitted_m = torch.zeros(self.noise.T + 1, dtype=torch.float64, device=self.home)
         if fitted is not None:
             self.fitted_m += torch.from_numpy(fitted.fitted_m).to(self.home)

@@ -92,12 +92,11 @@ class Timesteps:
 
     def update(self, t: Tensor, losses: Tensor) -> None:
         """Take the losses of timesteps t into the running second moment."""
-        if self.importance:
-            part = (t - 1) * len(self.second_moment) // self.T
-            seen = torch.zeros_like(self.second_moment).index_add_(0, part, torch.ones_like(losses))
-            total = torch.zeros_like(self.second_moment).index_add_(0, part, losses**2)
-            mean = torch.where(seen > 0, total / seen.clamp(min=1), self.second_moment)
-            self.second_moment.lerp_(mean, 0.1)
+        part = (t - 1) * len(self.second_moment) // self.T
+        seen = torch.zeros_like(self.second_moment).index_add_(0, part, torch.ones_like(losses))
+        total = torch.zeros_like(self.second_moment).index_add_(0, part, losses**2)
+        mean = torch.where(seen > 0, total / seen.clamp(min=1), self.second_moment)
+        self.second_moment.lerp_(mean, 0.1)
 
 
 @torch.random.fork_rng()  # the caller's random numbers go on as if nothing had happened
@@ -181,7 +180,8 @@ def train(
                 group["lr"] = config.learning_rate * _ramp(step, config.steps)
             with processes.autocast():
                 each = losses(model, forward, config.loss, images[chosen[mine]], t[mine], eps[mine])
-            timesteps.update(processes.gather(t[mine]), processes.gather(each.detach()))
+            if timesteps.importance:
+                timesteps.update(processes.gather(t[mine]), processes.gather(each.detach()))
             loss = (weights[mine] * each).mean()
             optimizer.zero_grad()
             loss.backward()
