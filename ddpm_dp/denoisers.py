@@ -1,12 +1,12 @@
 """The denoiser: given x_t and t, an estimate of x_0. What it is made of does not matter to the rest of the package."""
 
-import hashlib
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm_dp.files import fingerprint
 from ddpm_dp.gaussians import normal_log_likelihood
 from ddpm_dp.noise import NoiseSchedule
 
@@ -143,12 +143,3 @@ class MixtureDenoiser(Denoiser):
     @staticmethod
     def _at(values: np.ndarray, t: Tensor) -> Tensor:
         return torch.from_numpy(values)[t][:, None]
-
-
-def fingerprint(*arrays: np.ndarray) -> str:
-    """SHA-256 of arrays' shapes and contents, in hexadecimal: tells two models, or two data sets, apart."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

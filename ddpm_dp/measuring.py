@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 
 from ddpm_dp import interpolation
 from ddpm_dp.costs import bits_per_dim, step_costs
-from ddpm_dp.denoisers import Denoiser, Prediction, fingerprint
-from ddpm_dp.files import write_whole
+from ddpm_dp.denoisers import Denoiser, Prediction
+from ddpm_dp.files import fingerprint, write_whole
 from ddpm_dp.gaussians import decoder_log_likelihood, normal_kl
 from ddpm_dp.interpolation import grid
 from ddpm_dp.processes import Processes

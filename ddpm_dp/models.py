@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ddpm_dp.denoisers import Denoiser, Prediction, fingerprint
-from ddpm_dp.files import DATA, write_whole
+from ddpm_dp.denoisers import Denoiser, Prediction
+from ddpm_dp.files import DATA, fingerprint, write_whole
 from ddpm_dp.networks import NETWORKS
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.processes import usable_device

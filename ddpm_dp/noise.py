@@ -5,11 +5,15 @@ q(x_t | x_0) = N(alpha_t x_0, sigma_t^2 I),  alpha_t^2 = abar_t,  sigma_t^2 = 1 
 Nothing else in the package computes an alpha. Everything here is float64.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+
+from ddpm_dp.checks import whole
+from ddpm_dp.registry import Registry
 
 
 class Posterior(NamedTuple):
@@ -59,12 +63,12 @@ class NoiseSchedule:
     @classmethod
     def linear(cls, T: int = 1000) -> "NoiseSchedule":
         """Ho et al.'s betas, 1e-4 to 0.02 at T = 1,000; for another T scaled by 1000 / T (Nichol & Dhariwal 2021)."""
-        return cls.from_betas(np.linspace(1e-4, 0.02, _timesteps(T, minimum=21)) * 1000 / T)
+        return cls.from_betas(np.linspace(1e-4, 0.02, whole(T, "T", 21, what="timesteps")) * 1000 / T)
 
     @classmethod
     def cosine(cls, T: int = 1000) -> "NoiseSchedule":
         """abar_t = f(t) / f(0), f(t) = cos^2((t/T + 0.008) / 1.008 * pi/2), betas at most 0.999 (Nichol & Dhariwal)."""
-        f = np.cos((np.arange(_timesteps(T) + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
+        f = np.cos((np.arange(whole(T, "T", 2, what="timesteps") + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
         return cls.from_betas(np.minimum(1 - f[1:] / f[:-1], 0.999))
 
     @property
@@ -102,7 +106,19 @@ class NoiseSchedule:
         )
 
 
-def _timesteps(T: int, minimum: int = 2) -> int:
-    if isinstance(T, bool) or not isinstance(T, (int, np.integer)) or T < minimum:
-        raise ValueError(f"T = {T!r}; expected a whole number of timesteps, {minimum} or more.")
-    return int(T)
+@dataclass(frozen=True)
+class Schedule:
+    """A noise schedule as it is asked for: by name, for any T."""
+
+    name: str
+    words: str
+    make: Callable[[int], NoiseSchedule]
+
+
+SCHEDULES = Registry(
+    "schedule",
+    [
+        Schedule("linear", "Ho et al.'s, betas that rise evenly", NoiseSchedule.linear),
+        Schedule("cosine", "Nichol & Dhariwal's, which keeps signal for longer", NoiseSchedule.cosine),
+    ],
+)

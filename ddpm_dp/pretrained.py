@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ddpm_dp.denoisers import Denoiser, Prediction, fingerprint
+from ddpm_dp.denoisers import Denoiser, Prediction
+from ddpm_dp.files import fingerprint
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.paths import as_path
 

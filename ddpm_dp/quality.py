@@ -21,8 +21,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ddpm_dp import datasets
-from ddpm_dp.denoisers import fingerprint
-from ddpm_dp.files import require_writable, shipped, write_whole
+from ddpm_dp.files import fingerprint, require_writable, shipped, write_whole
 
 # --- Distances between two point sets, or between their first two moments ---------------------------------------------
 

@@ -2,22 +2,23 @@
 
 import numpy as np
 
+from ddpm_dp.checks import whole
 from ddpm_dp.noise import NoiseSchedule
 
 
 def even(noise: NoiseSchedule, K: int) -> np.ndarray:
     """t_i = T i / K, rounded: equal steps (Nichol & Dhariwal 2021; Song et al. 2021, "linear")."""
-    return _distinct(np.linspace(0, noise.T, _budget(noise, K) + 1), noise.T)
+    return _distinct(np.linspace(0, noise.T, whole(K, "K", most=noise.T, what="steps") + 1), noise.T)
 
 
 def quadratic(noise: NoiseSchedule, K: int) -> np.ndarray:
     """t_i = T (i / K)^2, rounded: short steps near the data (Song et al. 2021)."""
-    return _distinct(noise.T * np.linspace(0, 1, _budget(noise, K) + 1) ** 2, noise.T)
+    return _distinct(noise.T * np.linspace(0, 1, whole(K, "K", most=noise.T, what="steps") + 1) ** 2, noise.T)
 
 
 def log_snr(noise: NoiseSchedule, K: int) -> np.ndarray:
     """t_1 = 1, then equal steps in log snr, to the nearest timestep (Lu et al. 2022, "logSNR"). K = 1 is [0, T]."""
-    if _budget(noise, K) == 1:
+    if whole(K, "K", most=noise.T, what="steps") == 1:
         return np.array([0, noise.T])
     with np.errstate(divide="ignore"):
         falling = np.maximum(np.log(noise.snr[1:]), -700)  # a terminal SNR of 0 has no logarithm
@@ -33,9 +34,3 @@ def _distinct(t: np.ndarray, T: int) -> np.ndarray:
     index = np.arange(len(t))
     path = np.maximum.accumulate(np.round(t).astype(np.int64) - index) + index  # push later ones up ...
     return np.minimum(path, T - index[::-1])  # ... but leave room below T for those that follow
-
-
-def _budget(noise: NoiseSchedule, K: int) -> int:
-    if isinstance(K, bool) or not isinstance(K, (int, np.integer)) or not 1 <= K <= noise.T:
-        raise ValueError(f"K = {K!r} steps; expected a whole number from 1 to T = {noise.T}.")
-    return int(K)

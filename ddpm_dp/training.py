@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from ddpm_dp.config import TrainConfig
 from ddpm_dp.datasets import Dataset
-from ddpm_dp.denoisers import fingerprint
+from ddpm_dp.files import fingerprint
 from ddpm_dp.gaussians import decoder_log_likelihood
 from ddpm_dp.models import Architecture, Model, at, read_tensors, write_tensors
 from ddpm_dp.noise import NoiseSchedule
