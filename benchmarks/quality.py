@@ -2,8 +2,8 @@
 hour on a busy core) draws n images along every path and writes data/fashion-mnist/quality.json, for notebook 8.
 Interrupted, the same command goes on where it stopped.
 
-The distance is the Frechet distance in the features of a small Fashion-MNIST classifier, not FID; see `quality.py` in
-the library for what its bias is and how it is taken off.
+The distance is the Frechet distance in the features of a small Fashion-MNIST classifier, not FID; see `ddpm_dp.quality`
+for what its bias is and how it is taken off.
 """
 
 import argparse

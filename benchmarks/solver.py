@@ -14,8 +14,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from ddpm_dp import kernels
-from ddpm_dp.solver import AffineCosts, LogAffineCosts, certify, solve
+from ddpm_dp.solver import AffineCosts, LogAffineCosts, certify, kernels, solve
 
 REPEATS = 5
 DIMENSIONS = 12288  # ImageNet 64x64, the paper's headline

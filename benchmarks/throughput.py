@@ -22,10 +22,11 @@ from diffusers.training_utils import EMAModel
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import ddpm_dp
-from ddpm_dp.config import TrainConfig
-from ddpm_dp.interpolation import grid
-from ddpm_dp.models import Architecture, Model
+from ddpm_dp.models.architectures import Architecture
+from ddpm_dp.models.trained import Model
 from ddpm_dp.processes import Processes
+from ddpm_dp.statistics.filling import grid
+from ddpm_dp.training.config import TrainConfig
 
 REPEATS = 9
 CUDA = torch.cuda.is_available()

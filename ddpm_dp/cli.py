@@ -1,14 +1,25 @@
-"""The command line: train | measure | solve | evaluate | sample, each reading what the last wrote; demo and report."""
+"""The command line: train | measure | solve | evaluate | sample, each reading what the last wrote; and a few more.
+
+What can be chosen, and the words for it, come from the registries.
+"""
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, NoReturn
 
-import numpy as np
-
-from ddpm_dp.config import TrainConfig
+from ddpm_dp.datasets import DATASETS
+from ddpm_dp.experiments import EXPERIMENTS
 from ddpm_dp.files import require_writable
+from ddpm_dp.models.architectures import NETWORKS
+from ddpm_dp.noise import SCHEDULES
+from ddpm_dp.objectives import OBJECTIVES
+from ddpm_dp.registry import Registry
+from ddpm_dp.training.config import TrainConfig
+from ddpm_dp.training.losses import LOSSES
+from ddpm_dp.variances import FAMILIES
 
 EXAMPLE = """\
 the whole way, file by file:
@@ -22,46 +33,54 @@ or in one go:
   ddpm-dp demo --out out
 and several models side by side:
   ddpm-dp report fashion-mnist
+or what made the models that ship:
+  ddpm-dp experiment digits --out out/digits
 """
+
+Options = argparse.Namespace
+
+
+class UsageError(ValueError):
+    """A command line that cannot be read. `command` is the command, or None."""
+
+    def __init__(self, command: str | None, message: str):
+        super().__init__(message)
+        self.command = command
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. A wrong input ends with one sentence and exit status 2, not with a traceback."""
-    options = _parser().parse_args(arguments)
+    command = None
     try:
+        options = _parser().parse_args(arguments)
+        command = options.command
         options.run(options)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"ddpm-dp {options.command}: {error}", file=sys.stderr)
+        command = error.command if isinstance(error, UsageError) else command
+        print(f"ddpm-dp {command}: {error}" if command else f"ddpm-dp: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def train(options) -> None:
+def train(options: Options) -> None:
     from ddpm_dp.datasets import load_dataset
-    from ddpm_dp.models import load
-    from ddpm_dp.processes import Processes
-    from ddpm_dp.training import train as run
+    from ddpm_dp.experiments.jobs import train_to
+    from ddpm_dp.models.trained import load
 
     require_writable(options.out)
-    data = load_dataset(options.data, path=options.data_path, size=options.size)
     config = TrainConfig(**{field.name: getattr(options, field.name) for field in fields(TrainConfig)})
-    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
+    data = load_dataset(options.data, path=options.data_path, size=options.size)
     start = load(options.start, options.device) if options.start else None
-    model = run(data, config, start=start, checkpoint=checkpoint, device=options.device)
-    if Processes(model.device).main:
-        print(f"Wrote {model.save(options.out, options.half)}.")
-        checkpoint.unlink(missing_ok=True)
+    train_to(options.out, data, config, start, options.half, options.device)
 
 
-def measure(options) -> None:
-    from ddpm_dp.costs import bits_per_dim, step_costs
+def measure(options: Options) -> None:
     from ddpm_dp.datasets import load_dataset
-    from ddpm_dp.denoisers import fingerprint
-    from ddpm_dp.measuring import measure as run
-    from ddpm_dp.models import Model
-    from ddpm_dp.processes import Processes
+    from ddpm_dp.experiments.jobs import measure_to
+    from ddpm_dp.files import fingerprint
+    from ddpm_dp.models.trained import Model
     from ddpm_dp.statistics import DenoisingStatistics
 
     model = _load(options)
@@ -76,34 +95,24 @@ def measure(options) -> None:
         raise ValueError(f"{options.model} was trained on other {trained_on} images than these; give it those.")
     if not isinstance(model, Model):
         model.levels = data.levels
-    images = (data.train if options.split == "train" else data.test)[: options.images]
+    images = {"train": data.train, "test": data.test}[options.split][: options.images]
     fitted = DenoisingStatistics.load(options.fitted) if options.fitted else None
-    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
-    statistics = run(
+    measure_to(
+        options.out,
         model,
         images,
-        fitted=fitted,
-        timesteps=options.timesteps,
-        standard_error=options.standard_error,
-        checkpoint=checkpoint,
-        seed=options.seed,
-        batch_size=options.batch_size,
+        fitted,
+        options.timesteps,
+        options.standard_error,
+        options.seed,
+        options.batch_size,
     )
-    if Processes(model.device).main:
-        price = step_costs(statistics, "analytic").of(range(statistics.T + 1))
-        error = bits_per_dim(price.standard_error, statistics.d)
-        print(
-            f"Wrote {statistics.save(options.out)}: {statistics.n:,} of {len(images):,} images, {statistics.T:,} "
-            f"timesteps; all T steps cost {bits_per_dim(price.total, statistics.d):.3f} ({error:.3f}) bits/dim "
-            "(analytic variance, which is also the decoder's)."
-        )
-        checkpoint.unlink(missing_ok=True)
 
 
-def _load(options):
+def _load(options: Options) -> Any:
     """The model of a file, of a shipped name, or else a diffusers pipeline: a folder or hub id."""
     from ddpm_dp.files import DATA
-    from ddpm_dp.models import load, shipped_models
+    from ddpm_dp.models.trained import load, shipped_models
     from ddpm_dp.processes import usable_device
 
     folder = Path(options.model)
@@ -115,67 +124,52 @@ def _load(options):
         )
     if ours:
         return load(options.model, options.device)
-    from ddpm_dp.pretrained import from_diffusers
+    from ddpm_dp.pretrained.pipelines import from_diffusers
 
     return from_diffusers(options.model).to(usable_device(options.device))
 
 
-def solve(options) -> None:
-    from ddpm_dp.costs import step_costs, weighted_costs
-    from ddpm_dp.evaluation import BUDGETS, path_file
+def solve(options: Options) -> None:
+    from ddpm_dp.reporting.compare import BUDGETS
+    from ddpm_dp.reporting.publish import path_file
     from ddpm_dp.solver import solve as run
-    from ddpm_dp.statistics import DenoisingStatistics
+    from ddpm_dp.statistics import Measured
 
-    statistics = DenoisingStatistics.load(options.statistics)
-    if options.objective == "elbo":
-        costs = step_costs(statistics, options.variance)
-    else:
-        costs = weighted_costs(statistics, -np.arange(statistics.T + 1))
-    budgets = options.budgets or [K for K in BUDGETS if K <= statistics.T]
-    best = run(costs, max(budgets))
-    held_out = DenoisingStatistics.load(options.held_out) if options.held_out else None
+    measured = Measured.load(options.statistics, options.held_out)
+    budgets = options.budgets or [K for K in BUDGETS if K <= measured.train.T]
+    best = run(OBJECTIVES[options.objective].costs(measured.train, options.variance), max(budgets))
     chosen = {K: best.path(K) for K in budgets}
-    path_file(statistics, chosen, options.variance, options.objective.upper(), held_out).save(options.out)
+    path_file(measured, chosen, options.variance, options.objective).save(options.out)
     print(f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}.")
 
 
-def evaluate(options) -> None:
+def evaluate(options: Options) -> None:
     from ddpm_dp import strides
-    from ddpm_dp.evaluation import compare
     from ddpm_dp.paths import PathFile
-    from ddpm_dp.statistics import DenoisingStatistics
+    from ddpm_dp.reporting.compare import compare
+    from ddpm_dp.statistics import DenoisingStatistics, Measured
 
     held_out = DenoisingStatistics.load(options.statistics)
     chosen = PathFile.load(options.paths)
-    held_out.require_model(chosen.model_id, str(options.paths))
-    if held_out.data_id == chosen.data_id:
-        raise ValueError(
-            f"{options.paths} was chosen on these very images; only held-out statistics make an honest table."
-        )
-    if chosen.variance == "analytic" and held_out.fitted_on != chosen.data_id:
-        raise ValueError(
-            f"{options.statistics} has its analytic variance from other images than {options.paths} was chosen on; "
-            "measure again with --fitted the statistics that were solved."
-        )
     paths = {
         "even": {K: strides.even(held_out.noise, K) for K in chosen.paths},
         "quadratic": {K: strides.quadratic(held_out.noise, K) for K in chosen.paths},
         "DP": chosen.paths,
     }
-    print(compare(held_out, paths, chosen.variance))
+    print(compare(Measured(chosen, held_out), paths, chosen.variance))
 
 
-def sample(options) -> None:
+def sample(options: Options) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from ddpm_dp import plotting
     from ddpm_dp.files import write_whole
     from ddpm_dp.paths import PathFile
+    from ddpm_dp.reporting import plotting
     from ddpm_dp.sampling import sample as run
-    from ddpm_dp.statistics import DenoisingStatistics
+    from ddpm_dp.statistics import DenoisingStatistics, require_chosen_on
 
     model = _load(options)
     chosen = PathFile.load(options.paths)
@@ -186,18 +180,15 @@ def sample(options) -> None:
             f"{options.paths} has no path of {options.K} steps, only K = {', '.join(map(str, chosen.paths))}."
         )
     statistics = DenoisingStatistics.load(options.statistics) if options.statistics else None
-    if statistics and statistics.fitted_on != chosen.data_id:
-        raise ValueError(
-            f"{options.paths} was chosen on other images than {options.statistics}; give those statistics."
-        )
+    if statistics:
+        require_chosen_on(statistics, chosen)
     require_writable(options.out)
     images = run(
         model, chosen.paths[options.K], options.n, variance=chosen.variance, statistics=statistics, seed=options.seed
     )
-    columns = int(np.ceil(options.n**0.5))
     figure, ax = plt.subplots(figsize=(6, 6))
     if len(model.shape) == 3:
-        plotting.image_grid(ax, images, columns)
+        plotting.image_grid(ax, images, columns=-int(-(options.n**0.5) // 1))
     else:
         ax.scatter(*images.numpy().T, s=4)
         ax.set(xlabel="x", ylabel="y", aspect="equal")
@@ -205,18 +196,31 @@ def sample(options) -> None:
     print(f"Wrote {options.out}: {options.n} samples in {options.K} steps.")
 
 
-def report(options) -> None:
+def report(options: Options) -> None:
     from ddpm_dp.files import DATA
-    from ddpm_dp.report import report as run
+    from ddpm_dp.reporting.report import report as run
 
     print(run(options.folder if options.folder.is_dir() else DATA / options.folder))
 
 
-def demo(options) -> None:
-    from ddpm_dp.demo import demo as run
+def experiment(options: Options) -> None:
+    from ddpm_dp.experiments.run import run
+
+    run(EXPERIMENTS[options.name], options.out or Path("out") / options.name, options.data_path, options.device)
+
+
+def demo(options: Options) -> None:
+    from ddpm_dp.reporting.demo import demo as run
 
     require_writable(options.out / "path_32.json")
     run(options.out, TrainConfig(steps=options.steps), options.device)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one sentence, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(self.prog.partition(" ")[2] or None, f"{message}; see {self.prog} --help.")
 
 
 def _positive(text: str) -> int:
@@ -225,8 +229,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _choice(sub: argparse.ArgumentParser, flag: str, registry: Registry[Any], help: str, **rest: Any) -> None:
+    """An argument that is a name in a registry; its help has the words for each."""
+    default = "; default: %(default)s" if "default" in rest else ""
+    words = "; ".join(f"{name}: {entry.words}" for name, entry in registry.items()).replace("%", "%%")
+    sub.add_argument(flag, choices=[*registry], help=f"{help}{default}. {words}", **rest)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ddpm-dp",
         description="Choose the K of T timesteps of a trained DDPM that maximise its ELBO.",
         epilog=EXAMPLE,
@@ -235,17 +246,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     examples = {line.split()[1]: line.strip() for line in EXAMPLE.splitlines() if line.startswith("  ")}
 
-    def command(run, text: str) -> argparse.ArgumentParser:
+    def command(run: Callable[[Options], None], text: str) -> argparse.ArgumentParser:
         example = examples[run.__name__]
         sub = commands.add_parser(run.__name__, help=text, description=text, epilog=f"example: {example}")
         sub.set_defaults(run=run)
         return sub
 
-    def data_options(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("data", help="digits, fashion-mnist, images, swiss-roll, two-moons or gaussian-grid")
+    def data_path_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--data-path", type=Path, help="where fashion-mnist's files, or the folder or zip of images, are"
         )
+
+    def data_options(sub: argparse.ArgumentParser) -> None:
+        _choice(sub, "data", DATASETS, "the data set")
+        data_path_option(sub)
         sub.add_argument("--size", type=int, help="side to which images are cropped and resized")
 
     def device_option(sub: argparse.ArgumentParser) -> None:
@@ -254,6 +268,12 @@ def _parser() -> argparse.ArgumentParser:
     def out_option(sub: argparse.ArgumentParser, what: str) -> None:
         sub.add_argument("--out", type=Path, required=True, help=what)
 
+    def model_options(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "model", help="a .safetensors file, a shipped model's name, or the folder of a diffusers model"
+        )
+        sub.add_argument("--diffusers", action="store_true", help="the model is a diffusers model's hub id")
+
     sub = command(train, "train a DDPM; interrupted, the same command goes on from its last checkpoint")
     data_options(sub)
     out_option(sub, "the model's .safetensors file")
@@ -261,16 +281,14 @@ def _parser() -> argparse.ArgumentParser:
         "--start", help="a model of the same network whose weights to begin with: a file, or a shipped name"
     )
     sub.add_argument("--half", action="store_true", help="write the weights with 16 bits")
+    registries: dict[str, Registry[Any]] = {"schedule": SCHEDULES, "network": NETWORKS, "loss": LOSSES}
     for field in fields(TrainConfig):
-        flag, kind = f"--{field.name.replace('_', '-')}", type(field.default)
-        sub.add_argument(flag, type=kind, default=field.default, help="default: %(default)s")
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.name in registries:
+            _choice(sub, flag, registries[field.name], f"the {field.name}", default=field.default)
+        else:
+            sub.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
     device_option(sub)
-
-    def model_options(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "model", help="a .safetensors file, a shipped model's name, or the folder of a diffusers model"
-        )
-        sub.add_argument("--diffusers", action="store_true", help="the model is a diffusers model's hub id")
 
     sub = command(measure, "measure a model's denoising error; interrupted, the same command goes on where it was")
     model_options(sub)
@@ -291,10 +309,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command(solve, "find the best path for each budget, exactly")
     sub.add_argument("statistics", type=Path, help="what `measure` wrote, of training images")
-    sub.add_argument("--variance", default="analytic", help="posterior, beta, analytic (default), learned or predicted")
-    sub.add_argument(
-        "--objective", choices=("elbo", "mse"), default="elbo", help="default: elbo; mse: the paper's reweighting"
-    )
+    _choice(sub, "--variance", FAMILIES, "the reverse variance", default="analytic")
+    _choice(sub, "--objective", OBJECTIVES, "what the paths minimise", default="elbo")
     sub.add_argument(
         "--held-out", type=Path, help="what `measure --split test` wrote: adds held-out bits/dim to the file"
     )
@@ -317,6 +333,12 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command(report, "the paper's Table 3: every path, budget and reverse variance, for several models")
     sub.add_argument("folder", type=Path, help="fashion-mnist, or a folder with a folder for each model")
+
+    sub = command(experiment, "train and measure all models of an experiment; interrupted, it goes on where it was")
+    _choice(sub, "name", EXPERIMENTS, "the experiment")
+    data_path_option(sub)
+    sub.add_argument("--out", type=Path, help="folder to write to; default: out/NAME")
+    device_option(sub)
 
     sub = command(demo, "the whole job on the digits data set, 2 to 4 minutes on two CPU cores")
     sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")

@@ -2,20 +2,21 @@
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ddpm_dp.denoisers import Denoiser
 from ddpm_dp.gaussians import decoder_log_likelihood, normal_kl
+from ddpm_dp.models.denoiser import Denoiser
 from ddpm_dp.paths import as_path
 from ddpm_dp.statistics import DenoisingStatistics
-from ddpm_dp.variances import decoder_of, decoder_variance, fitted_m_of, log_rho
+from ddpm_dp.variances import FAMILIES
 
 
 @torch.no_grad()
 def negative_elbo(
     denoiser: Denoiser,
-    images,
-    path,
+    images: object,
+    path: ArrayLike,
     *,
     variance: str = "posterior",
     statistics: DenoisingStatistics | None = None,
@@ -28,36 +29,41 @@ def negative_elbo(
     Sum over columns for the negative ELBO of each image; average over images for its estimate.
 
     Arguments and errors as in `sample`; `images` as in `measure`.
+
+    >>> import ddpm_dp
+    >>> images = ddpm_dp.load_dataset("digits").test[:3]
+    >>> negative_elbo(ddpm_dp.load("digits"), images, [0, 10, 100, 1000]).shape
+    (3, 4)
     """
     noise = denoiser.noise
-    path = as_path(path, noise.T)
-    fitted_m = fitted_m_of(variance, statistics, denoiser.id)
+    ends = as_path(path, noise.T)
+    family = FAMILIES.named(variance)
+    cells, basis = family.fitted_cells(statistics, denoiser.id), family.basis(denoiser.shape)
+    fitted_m = np.zeros(noise.T + 1) if statistics is None else statistics.fitted_m  # for the decoders that need it
     x_0 = denoiser.images(images)
     rng = torch.Generator().manual_seed(seed)
 
-    def tensor(value) -> Tensor:
+    def tensor(value: float) -> Tensor:
         return torch.tensor(float(value), dtype=torch.float64)
 
     exact = x_0.cpu().double()
     T = noise.T
     prior = normal_kl(noise.alpha[T] * exact, tensor(noise.sigma2[T]), tensor(0), tensor(1))
     columns = [prior.flatten(1).sum(1)]
-    for t, s in zip(path[1:].tolist(), path[:-1].tolist(), strict=True):
+    for t, s in zip(ends[1:].tolist(), ends[:-1].tolist(), strict=True):
         eps = torch.randn(x_0.shape, generator=rng, dtype=torch.float64).to(x_0.dtype).to(x_0.device)
         x_t = noise.alpha[t] * x_0 + noise.sigma[t] * eps
         prediction = denoiser.at(x_t, t)
-        xhat_0, second = prediction.x0.cpu().double(), prediction.second(variance)
-        second = None if second is None else second.cpu().double()
+        xhat_0, seen = prediction.x0.cpu().double(), family.see(prediction)
+        seen = None if seen is None else seen.cpu().double()
         x_t = x_t.cpu().double()
         if s == 0:
-            spread = torch.as_tensor(
-                decoder_variance(noise, decoder_of(variance), t, fitted_m, second), dtype=torch.float64
-            )
+            spread = torch.as_tensor(family.decoder.variance(noise, t, fitted_m[t], seen), dtype=torch.float64)
             columns.append(-decoder_log_likelihood(exact, xhat_0, spread, denoiser.levels))
         else:
             q = noise.posterior(t, s)
-            reverse = q.variance * torch.as_tensor(log_rho(noise, variance, t, s, fitted_m, second)).exp()
-            mean_q = q.x0 * exact + q.xt * x_t
-            mean_p = q.x0 * xhat_0 + q.xt * x_t
+            reverse = q.variance * torch.as_tensor(family.log_rho(noise, t, s, cells, seen)).exp()
+            mean_q = basis.coefficients(q.x0 * exact + q.xt * x_t)
+            mean_p = basis.coefficients(q.x0 * xhat_0 + q.xt * x_t)
             columns.append(normal_kl(mean_q, tensor(q.variance), mean_p, reverse).flatten(1).sum(1))
     return torch.stack(columns, dim=1).numpy()

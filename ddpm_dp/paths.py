@@ -1,17 +1,18 @@
-"""A timestep path [0, t_1, ..., T]: the one check that every function asks for, and the JSON file that keeps paths."""
+"""A timestep path [0, t_1, ..., T]: the check that every function asks for, its file, and other libraries' forms."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ddpm_dp.files import write_whole
 
 FORMAT = 2
 
 
-def as_path(path, T: int) -> np.ndarray:
+def as_path(path: ArrayLike, T: int) -> np.ndarray:
     """Check a timestep path [0, t_1, ..., T] and return it as integers; every function that takes one asks here.
 
     Raises ValueError, saying which entry is wrong, unless the path holds whole numbers, starts at 0, rises strictly and
@@ -36,6 +37,37 @@ def as_path(path, T: int) -> np.ndarray:
         i = wrong[0]
         raise ValueError(f"The path does not ascend: {steps[i]} is followed by {steps[i + 1]}; sort it, drop repeats.")
     return steps
+
+
+def to_diffusers(path: ArrayLike) -> list[int]:
+    """A path as diffusers takes it: descending and counted from 0, [0, t_1, ..., T] -> [T - 1, ..., t_1 - 1].
+
+    For schedulers with `set_timesteps(timesteps=...)`. `DDPMScheduler` is right at every jump, but for one: if t_1 > 1,
+    its last step adds noise to xhat_0, with fixed_large as much as x_{t_1} had, sigma_{t_1}; with fixed_small none to
+    speak of. `path_scheduler` adds none, and serves DDIMScheduler and pipelines, which take no such list.
+
+    Raises ValueError if it is not a path.
+
+    >>> to_diffusers([0, 3, 10, 1000])
+    [999, 9, 2]
+    """
+    return (_ending_where_it_ends(path)[:0:-1] - 1).tolist()
+
+
+def to_improved_diffusion(path: ArrayLike) -> set[int]:
+    """A path as improved- and guided-diffusion take it, the `use_timesteps` of their `SpacedDiffusion`, counted from 0.
+
+    Raises ValueError if it is not a path.
+
+    >>> sorted(to_improved_diffusion([0, 3, 10, 1000]))
+    [2, 9, 999]
+    """
+    return set(to_diffusers(path))
+
+
+def _ending_where_it_ends(path: ArrayLike) -> np.ndarray:
+    """Check a path whose T is not known: it is its last entry."""
+    return as_path(path, int(np.ravel(path)[-1]) if np.size(path) else 0)
 
 
 @dataclass(frozen=True, eq=False)

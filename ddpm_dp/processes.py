@@ -68,6 +68,11 @@ class Processes:
         """Whether this is the process that writes files and shows progress."""
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Until all processes have come here: before what one of them wrote is read by the others."""
+        if self._accelerator:
+            self._accelerator.wait_for_everyone()
+
     def total(self, tensor: Tensor) -> Tensor:
         """The sum of all processes' tensors."""
         return self._accelerator.reduce(tensor, "sum") if self.size > 1 else tensor

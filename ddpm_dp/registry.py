@@ -1,7 +1,8 @@
 """Names at the door, objects behind it: a registry turns the one into the other, and nobody else compares names."""
 
+from abc import ABCMeta
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 
 class Named(Protocol):
@@ -55,3 +56,29 @@ class Registry(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+class Whole(metaclass=ABCMeta):  # noqa: B024 (the abstract methods are its subclasses')
+    """The base of a base class that says what each of its kind owes: annotated attributes and abstract methods.
+
+    What a subclass lacks is told when it is defined, as a TypeError; nothing half-written waits to be found in use. A
+    class that only others inherit from says so with `abstract=True`.
+
+    >>> class Animal(Whole, abstract=True):
+    ...     sound: str
+    >>> class Cat(Animal):
+    ...     legs = 4
+    Traceback (most recent call last):
+    TypeError: Cat lacks sound, which every Animal owes.
+    """
+
+    def __init_subclass__(cls, abstract: bool = False, **rest: Any):
+        super().__init_subclass__(**rest)
+        if abstract:
+            return
+        *_, kind = (base for base in cls.__mro__[1:] if issubclass(base, Whole) and base is not Whole)
+        owed = [name for base in cls.__mro__[1:] for name in base.__dict__.get("__annotations__", ())]
+        lacks = [name for name in dict.fromkeys(owed) if not hasattr(cls, name)]
+        lacks += [name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
+        if lacks:
+            raise TypeError(f"{cls.__name__} lacks {', '.join(lacks)}, which every {kind.__name__} owes.")

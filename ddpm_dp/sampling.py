@@ -1,20 +1,23 @@
 """Sampling along any timestep path."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ddpm_dp.denoisers import Denoiser, Prediction
+from ddpm_dp.checks import whole
+from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.paths import as_path
 from ddpm_dp.statistics import DenoisingStatistics
-from ddpm_dp.variances import fitted_m_of, log_rho
+from ddpm_dp.variances import FAMILIES
 
 
 def sample(
     denoiser: Denoiser,
-    path,
+    path: ArrayLike,
     n: int,
     *,
     variance: str = "posterior",
@@ -26,14 +29,15 @@ def sample(
 ) -> Tensor:
     """Ancestral sampling: x_T ~ N(0, I), then x_s ~ p(x_s | x_t) down the path; the last step returns xhat_0.
 
-    p(x_s | x_t) = N(posterior mean with xhat_0(x_t) for x_0, rho beta~_{t|s} I). With path 0, 1, ..., T and `posterior`
-    variance this is Algorithm 2 of Ho et al. 2020.
+    p(x_s | x_t) = N(posterior mean with xhat_0(x_t) for x_0, beta~_{t|s} Phi^T diag(rho) Phi), with rho and the basis
+    Phi (pixels, for most) those of the reverse variance. With path 0, 1, ..., T and `posterior` variance this is
+    Algorithm 2 of Ho et al. 2020.
 
     Args:
         denoiser: a model or an exact denoiser.
         path: [0, t_1, ..., T], ascending; K = len(path) - 1 evaluations of the denoiser.
         n: how many samples.
-        variance: one of `ddpm_dp.variances`; `analytic` needs the training `statistics`.
+        variance: one of `ddpm_dp.variances.FAMILIES`; a fitted one (`analytic`) needs the training `statistics`.
         seed: the same seed gives the same x_T, and the same noise at the i-th step, on every path and device.
         randn: where the standard normal draws come from, instead of the seed: called with (n, *shape), once for x_T and
             once for every step but the last.
@@ -42,24 +46,30 @@ def sample(
     Returns the samples, (n, *shape), on the CPU.
 
     Raises ValueError for a wrong path or variance, or statistics of another model.
+
+    >>> import ddpm_dp
+    >>> sample(ddpm_dp.load("digits"), [0, 100, 1000], n=4, progress=False).shape
+    torch.Size([4, 1, 8, 8])
     """
     noise = denoiser.noise
-    fitted_m = fitted_m_of(variance, statistics, denoiser.id)
+    family = FAMILIES.named(variance)
+    cells, basis = family.fitted_cells(statistics, denoiser.id), family.basis(denoiser.shape)
 
     def step(t: int, s: int, x_t: Tensor, prediction: Prediction, draw: Callable[[], Tensor]) -> Tensor:
         if s == 0:
             return prediction.x0
         q = noise.posterior(t, s)
-        rho = torch.as_tensor(log_rho(noise, variance, t, s, fitted_m, prediction.second(variance))).exp()
+        rho = torch.as_tensor(family.log_rho(noise, t, s, cells, family.see(prediction))).exp()
         std = (float(q.variance) * rho).sqrt().to(x_t)
-        return float(q.x0) * prediction.x0 + float(q.xt) * x_t + std * draw()
+        spread = basis.images(std * basis.coefficients(draw()))
+        return float(q.x0) * prediction.x0 + float(q.xt) * x_t + spread
 
     return _walk(denoiser, path, n, step, seed, randn, callback, progress)
 
 
 def ddim(
     denoiser: Denoiser,
-    path,
+    path: ArrayLike,
     n: int,
     *,
     seed: int = 0,
@@ -81,19 +91,27 @@ def ddim(
 
 
 @torch.no_grad()
-def _walk(denoiser, path, n, step, seed, randn, callback, progress) -> Tensor:
-    path = as_path(path, denoiser.noise.T)
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"n = {n!r} samples; expected a whole number, 1 or more.")
+def _walk(
+    denoiser: Denoiser,
+    path: ArrayLike,
+    n: int,
+    step: Callable[[int, int, Tensor, Prediction, Callable[[], Tensor]], Tensor],
+    seed: int,
+    randn: Callable[[tuple[int, ...]], Tensor] | None,
+    callback: Callable[[int, Tensor, Tensor], None] | None,
+    progress: bool,
+) -> Tensor:
+    ends = as_path(path, denoiser.noise.T)
+    whole(n, "n", what="samples")
     if randn is None:
         rng = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same numbers
-        randn = lambda shape: torch.randn(shape, generator=rng, dtype=torch.float64)  # noqa: E731
+        randn = partial(torch.randn, generator=rng, dtype=torch.float64)
 
     def draw() -> Tensor:
         return randn((n, *denoiser.shape)).to(denoiser.dtype).to(denoiser.device)
 
     x = draw()
-    steps = list(zip(path[:0:-1].tolist(), path[-2::-1].tolist(), strict=True))
+    steps = list(zip(ends[:0:-1].tolist(), ends[-2::-1].tolist(), strict=True))
     for t, s in tqdm(steps, "sampling", unit="step", disable=not progress, leave=False):
         prediction = denoiser.at(x, t)
         x = step(t, s, x, prediction, draw)

@@ -1,0 +1,3 @@
+from ddpm_dp.explorer.page import main
+
+raise SystemExit(main())

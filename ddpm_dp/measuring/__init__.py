@@ -1,0 +1,1 @@
+"""The one pass of a denoiser over data that prices every step of every path."""

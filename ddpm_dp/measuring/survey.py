@@ -1,0 +1,200 @@
+"""A measurement under way: the images and their noise, and a row of sums for each timestep that is done."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ddpm_dp.costs import bits_per_dim
+from ddpm_dp.files import fingerprint
+from ddpm_dp.gaussians import normal_kl
+from ddpm_dp.measuring import checkpoint
+from ddpm_dp.measuring.checkpoint import Rows
+from ddpm_dp.measuring.observers import Seen, Setting, decoders_of, double, observers_of
+from ddpm_dp.models.denoiser import Denoiser, Prediction
+from ddpm_dp.processes import Processes
+from ddpm_dp.statistics import ALL, GROUPS, Cells, DecoderPrices, DenoisingStatistics, filling, mean_of_groups
+from ddpm_dp.variances.analytic import Analytic
+
+ANALYTIC = Analytic()  # what the progress bar prices
+
+
+class Survey:
+    """A measurement under way.
+
+    Images are split into batches of nearly equal size, and processes take batches in turn: a network then sees the same
+    batches, and gives the same answers to the last bit, whoever computes them.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        x_0: Tensor,
+        fitted: DenoisingStatistics | None,
+        measured: np.ndarray,
+        seed: int,
+        batch_size: int,
+    ):
+        self.denoiser, self.noise, self.measured, self.seed = denoiser, denoiser.noise, measured, seed
+        self.processes = Processes(x_0.device)
+        self.data_id = fingerprint(x_0.float().cpu().numpy())
+        self.fitted_on = self.data_id if fitted is None else fitted.fitted_on
+        n, size = len(x_0), self.processes.size
+        home = torch.device("cpu") if x_0.device.type == "mps" else x_0.device  # where there is float64
+        numbers = torch.arange(n)
+        groups = numbers % min(GROUPS, n)
+        self.at_once = min(batch_size, n)
+        batches = math.ceil(n / batch_size)
+        self.idle = max(0, size - batches)
+        parts = [*zip(*(each.tensor_split(batches) for each in (x_0, numbers, groups)), strict=True)]
+        self.batches = [
+            (x, torch.from_numpy(_noise(seed, i.tolist(), denoiser.shape)).to(x_0), group.to(home))
+            for x, i, group in parts[self.processes.rank :: size]
+        ]
+        fitted_m = torch.zeros(self.noise.T + 1, dtype=torch.float64, device=home)
+        if fitted is not None:
+            fitted_m += torch.from_numpy(fitted.fitted_m).to(home)
+        self.counts, self.d = np.bincount(groups.numpy()), math.prod(denoiser.shape)
+        self.setting = Setting(
+            self.noise, denoiser.levels, self.d, self.counts, home, self.processes, fitted_m, refit=fitted is None
+        )
+        self.observers = observers_of(denoiser, self.setting)
+        self.decoders = decoders_of(denoiser)
+        # Set at once and by t, so that Ctrl-C leaves no half of a row, nor one twice.
+        self.rows: Rows = {}
+        self.key = {  # what must agree for one measurement to go on with another's rows
+            "model": denoiser.id,
+            "set of images": self.data_id,
+            "number of grey levels": denoiser.levels,
+            "set of timesteps": fingerprint(measured),
+            "set of training statistics": "itself" if fitted is None else fingerprint(fitted.fitted_m),
+            "seed": seed,
+            "set of decoders": {decoder.name: decoder.convention for decoder in self.decoders},
+        }
+
+    @property
+    def done(self) -> int:
+        """How many timesteps are done."""
+        return len(self.rows)
+
+    def column(self, name: str) -> np.ndarray:
+        """What is known by that name of the timesteps done, one after the other along axis 0."""
+        return np.stack([row[name] for row in self.rows.values()])
+
+    def at(self, t: int) -> dict[str, Tensor]:
+        """Timestep t: the rows' next entries, still on the device."""
+        alpha, sigma = self.noise.alpha[t], self.noise.sigma[t]
+        for observer in self.observers:
+            observer.begin(t)
+        answers = []
+        for x_0, eps, group in self.batches:
+            answers.append(self._answer(alpha * x_0 + sigma * eps, t))
+            seen = Seen(x_0, answers[-1], group)
+            for observer in self.observers:
+                observer.look(seen)
+        for observer in self.observers:
+            observer.agree()
+        for (x_0, _, group), answer in zip(self.batches, answers, strict=True):
+            seen = Seen(x_0, answer, group)
+            for observer in self.observers:
+                observer.look_again(seen)
+        return {name: value for observer in self.observers for name, value in observer.row().items()}
+
+    def _answer(self, x_t: Tensor, t: int) -> Prediction:
+        """The denoiser's answer for a batch; in halves, from then on, where memory runs out."""
+        while True:
+            try:
+                parts = [self.denoiser.at(part, t) for part in x_t.split(self.at_once)]
+                return Prediction(*(None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)))
+            except torch.OutOfMemoryError:
+                if self.at_once == 1:
+                    raise
+            self.at_once = math.ceil(self.at_once / 2)  # outside of `except`, which would hold on to the memory
+            torch.cuda.empty_cache()
+            tqdm.write(f"The device's memory ran out; going on with {self.at_once} images at once.")
+
+    def take(self, pending: list[tuple[int, dict[str, Tensor]]]) -> None:
+        """Fetch rows from the device and add them to those that are done. Raises ValueError if one is not finite."""
+        for t, row in pending:
+            values = {name: value.cpu().numpy() for name, value in row.items()}
+            if not np.isfinite(values[f"cells.{ALL}.of_group"]).all():
+                raise ValueError(f"The model's output is not finite at t = {t}; such a model cannot be priced.")
+            self.rows[t] = values
+        pending.clear()
+
+    def so_far(self) -> str:
+        """What is known of the bound of the path through the timesteps done (`analytic` variance, no prior)."""
+        path = np.array([*self.rows])
+        errors = np.zeros((len(self.counts), self.noise.T + 1))
+        errors[:, path] = self.column(f"cells.{ALL}.of_group").T
+        t, s = path[1:], path[:-1]
+        cells = Cells.one(errors, self.counts, self.setting.fitted_m.cpu().numpy())
+        steps = ANALYTIC.nats(self.noise, self.d, t, s, errors[:, t], cells)
+        first = self.rows[path[0]][f"decoder.{ANALYTIC.decoder.name}"]
+        nats, error = mean_of_groups(first + steps.sum(1), self.counts)
+        return f"{bits_per_dim(nats, self.d):.3f} ({bits_per_dim(error, self.d):.3f}) bits/dim so far"
+
+    def save(self, file: str | Path) -> None:
+        """Write the rows that are done, whole or not at all."""
+        checkpoint.save(file, self.key, self.rows)
+
+    def restore(self, file: Path) -> None:
+        """Take over the rows of a checkpoint. Raises ValueError if it is not whole, or of another measurement."""
+        self.rows = checkpoint.restore(file, self.key, self.measured)
+        if self.setting.refit:
+            for t, row in self.rows.items():
+                self.setting.fitted_m[t] = float(self.counts @ row[f"cells.{ALL}.of_group"] / self.counts.sum())
+
+    def result(self) -> DenoisingStatistics:
+        """The statistics, once all timesteps are done."""
+        T, counts, measured = self.noise.T, self.counts, self.measured
+        rows: dict[str, dict[str, np.ndarray]] = {}
+        for name in next(iter(self.rows.values())):
+            room, _, part = name.removeprefix("cells.").partition(".")
+            if name.startswith("cells."):
+                rows.setdefault(room, {})[part] = self.column(name)
+        of_group = rows[ALL]["of_group"].T
+        m = counts @ filling.errors(of_group, measured, T) / counts.sum()
+        rows[ALL] = {
+            "of_group": of_group[..., None],
+            "fitted": (m if self.setting.refit else self.setting.fitted_m.cpu().numpy())[:, None],
+        }
+        return DenoisingStatistics(
+            noise=self.noise,
+            shape=tuple(self.denoiser.shape),
+            levels=self.denoiser.levels,
+            counts=counts,
+            cells={name: Cells.from_rows(name, known, measured, counts, m) for name, known in rows.items()},
+            decoders={
+                decoder.name: DecoderPrices(
+                    decoder.name,
+                    decoder.words,
+                    decoder.convention,
+                    filling.prices(self.column(f"decoder.{decoder.name}").T, measured, T),
+                )
+                for decoder in self.decoders
+            },
+            prior=self._prior(),
+            model_id=self.denoiser.id,
+            data_id=self.data_id,
+            fitted_on=self.fitted_on,
+            seed=self.seed,
+            measured=measured,
+        )
+
+    def _prior(self) -> np.ndarray:
+        """(G,) nats of KL(q(x_T | x_0) || N(0, I))."""
+        T, total, home = self.noise.T, self.setting.zeros(), self.setting.home
+        sigma2, zero, one = (torch.tensor(value, device=home) for value in (self.noise.sigma2[T], 0.0, 1.0))
+        for x_0, _, group in self.batches:
+            nats = normal_kl(self.noise.alpha[T] * double(x_0), sigma2, zero, one).flatten(1).sum(1)
+            total.index_add_(0, group, nats)
+        return self.setting.mean(total).cpu().numpy()
+
+
+def _noise(seed: int, numbers: list[int], shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal eps for images of those numbers, each from a stream of its own: the same in any batch."""
+    return np.stack([np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(shape) for i in numbers])

@@ -1,0 +1,1 @@
+"""Denoisers: exact ones, networks, and the files in which trained ones are kept."""

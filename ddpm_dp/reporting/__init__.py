@@ -1,0 +1,1 @@
+"""Numbers for people: held-out tables, files to publish, the pictures of the course, the demo."""

@@ -1,0 +1,73 @@
+"""The pictures of the course, in one style: each takes an `ax` and returns it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+
+from ddpm_dp.reporting.compare import Comparison
+
+# Okabe and Ito's colours, told apart by colour-blind readers; a marker too, for print in black and white.
+STYLES = {
+    "even": {"color": "#E69F00", "marker": "s"},
+    "quadratic": {"color": "#56B4E9", "marker": "^"},
+    "log-snr": {"color": "#CC79A7", "marker": "v"},
+    "DP": {"color": "#0072B2", "marker": "o"},
+}
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for every figure that follows."""
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (7, 4),
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+            "legend.frameon": False,
+            "lines.markersize": 5,
+            "lines.linewidth": 1.8,
+        }
+    )
+
+
+def bits_against_steps(ax: Axes, comparison: Comparison) -> Axes:
+    """Held-out bits/dim against the number of steps K (log scale), one curve per path, bars of one standard error."""
+    for name, bits in comparison.bits.items():
+        ax.errorbar(comparison.budgets, bits, comparison.errors[name], label=name, capsize=2, **STYLES.get(name, {}))
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(mpl.ticker.ScalarFormatter())
+    ax.set(xlabel="steps K", ylabel="held-out bits/dim (lower is better)", title=f"{comparison.variance} variance")
+    ax.legend()
+    return ax
+
+
+def chosen_timesteps(ax: Axes, paths: Mapping[int, np.ndarray], **style: Any) -> Axes:
+    """One row per budget K, one tick for each timestep of its path."""
+    budgets = sorted(paths)
+    for row, K in enumerate(budgets):
+        ax.plot(paths[K][1:], np.full(K, row), "|", markersize=14, **{"color": STYLES["DP"]["color"], **style})
+    ax.set(xlabel="timestep t (1 = nearly clean, T = pure noise)", ylabel="steps K")
+    ax.set_yticks(range(len(budgets)), budgets)
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def image_grid(ax: Axes, images: Any, columns: int) -> Axes:
+    """Images (n, channels, height, width) in [-1, 1], row by row, as one picture without axes."""
+    images = np.asarray(images)
+    n, channels, height, width = images.shape
+    rows = -(-n // columns)
+    sheet = np.ones((rows * columns, channels, height + 1, width + 1))  # one white pixel between neighbours
+    sheet[:n, :, :height, :width] = images
+    sheet = sheet.reshape(rows, columns, channels, height + 1, width + 1).transpose(0, 3, 1, 4, 2)
+    sheet = sheet.reshape(rows * (height + 1), columns * (width + 1), channels)[:-1, :-1]
+    ax.imshow(np.clip((sheet.squeeze() + 1) / 2, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set_axis_off()
+    return ax

@@ -1,0 +1,119 @@
+"""The paper's Table 3 for the models in a folder: `ddpm-dp report fashion-mnist`.
+
+The folder has one folder for each training loss, with `model.safetensors`, `train.npz` and `test.npz` in it. Paths are
+chosen on the training statistics alone and priced on held-out images.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ddpm_dp import strides
+from ddpm_dp.costs import bits_per_dim, step_costs
+from ddpm_dp.models.trained import load
+from ddpm_dp.reporting.compare import Comparison, compare
+from ddpm_dp.solver import solve
+from ddpm_dp.statistics import DenoisingStatistics, Measured
+from ddpm_dp.variances import served
+
+BUDGETS = (8, 16, 32, 64, 128, 256)
+NEAR = 0.1  # bits/dim: the paper's headline is 32 steps within 0.1 of all T
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model with one reverse variance.
+
+    `comparison` has the held-out bits/dim of even, quadratic and DP paths at BUDGETS and at T. `gap` is how many
+    bits/dim the DP path of 32 steps costs more than all T on the same held-out images, with the standard error of that
+    difference. `near` is the smallest K whose DP path costs at most NEAR more than all T (None: none up to 256), and
+    `near_best` the smallest within NEAR of the best DP path of up to 256 steps: all T can be worse than that.
+    """
+
+    model: str
+    T: int
+    comparison: Comparison
+    gap: tuple[float, float]
+    near: int | None
+    near_best: int
+
+
+def entries(folder: Path) -> list[Entry]:
+    """Solve and price every model of a folder with every reverse variance that it serves.
+
+    Raises FileNotFoundError if the folder has no such models; ValueError for statistics that `Measured` refuses.
+    """
+    names = sorted(file.parent.name for file in folder.glob("*/train.npz"))
+    if not names:
+        raise FileNotFoundError(
+            f"{folder} has no models with statistics; expected folders with model.safetensors, train.npz and test.npz."
+        )
+    measured = {name: Measured.load(folder / name / "train.npz", folder / name / "test.npz") for name in names}
+    return [
+        _entry(name, both, variance) for name, both in measured.items() for variance in served(both.train, both.judge)
+    ]
+
+
+def _entry(name: str, measured: Measured[DenoisingStatistics], variance: str) -> Entry:
+    train, test = measured.train, measured.judge
+    T, d = train.T, train.d
+    budgets = [K for K in BUDGETS if K < T]
+    best = solve(step_costs(train, variance), min(max(BUDGETS), T))
+    everything = np.arange(T + 1)
+    paths = {
+        "even": {K: strides.even(test.noise, K) for K in budgets},
+        "quadratic": {K: strides.quadratic(test.noise, K) for K in budgets},
+        "DP": {K: best.path(K) for K in budgets},
+    }
+    prices = step_costs(test, variance)
+    dp = {K: bits_per_dim(prices.of(best.path(K)).total, d) for K in best.budgets if best.nats(K) < np.inf}
+    enough = bits_per_dim(prices.of(everything).total, d) + NEAR
+    near = next((K for K, bits in dp.items() if bits <= enough), None)
+    near_best = next(K for K, bits in dp.items() if bits <= min(dp.values()) + NEAR)
+    gap = prices.difference(best.path(min(32, T)), everything)
+    comparison = compare(measured, {stride: by_K | {T: everything} for stride, by_K in paths.items()}, variance)
+    return Entry(name, T, comparison, (bits_per_dim(gap[0], d), bits_per_dim(gap[1], d)), near, near_best)
+
+
+def report(folder: Path) -> str:
+    """The whole report as text."""
+    table = entries(folder)
+    lines = ["Models:"]
+    for name in dict.fromkeys(entry.model for entry in table):
+        lines.append(f"  {name}: {training(load(folder / name / 'model.safetensors', 'cpu').about)}")
+    n = table[0].comparison.n
+    decoders = {entry.comparison.variance: entry.comparison.decoder for entry in table}
+    lines += ["", f"Held-out bits/dim (standard error) over {n} images. Decoder p(x_0 | x_t), by reverse variance:"]
+    lines += [f"  {variance}: {decoder}" for variance, decoder in decoders.items()]
+    lines += [
+        "",
+        f"{'model':<10}{'T':>5}  {'variance':<10}{'path':<10}" + "".join(f"{K:>15}" for K in (*BUDGETS, "all")),
+    ]
+    for entry in table:
+        c = entry.comparison
+        for stride in c.bits:
+            numbers = zip(c.bits[stride], c.errors[stride], strict=True)
+            by_K = {K: f"{bits:.3f} ({error:.3f})" for K, (bits, error) in zip(c.budgets, numbers, strict=True)}
+            cells = "".join(f"{by_K.get(K, '-'):>15}" for K in (*BUDGETS, entry.T))
+            lines.append(f"{entry.model:<10}{entry.T:>5}  {c.variance:<10}{stride:<10}{cells}")
+    head = f"{'K = 32 minus all T':>20}{'of all T':>10}{'of the best K <= 256':>22}"
+    lines += [
+        "",
+        f"The DP path of 32 steps against all T, and the fewest steps within {NEAR} bits/dim ...",
+        f"{'':27}{head}",
+    ]
+    for entry in table:
+        difference = f"{entry.gap[0]:+.3f} ({entry.gap[1]:.3f})"
+        cells = f"{difference:>20}{entry.near or '> 256':>10}{entry.near_best:>22}"
+        lines.append(f"{entry.model:<10}{entry.T:>5}  {entry.comparison.variance:<10}{cells}")
+    return "\n".join(lines)
+
+
+def training(about: dict) -> str:
+    """How far a model's training got, in words, from its own metadata."""
+    config = about["config"]
+    steps = f"{about['step']:,} of {config['steps']:,}" if "step" in about else f"{config['steps']:,}"
+    what = f"{config['loss']} loss, T = {config['T']:,} {config['schedule']}"
+    text = f"{what}, {steps} steps of {config['batch_size']} images"
+    return f"{text}, begun from ({training(about['start'])})" if "start" in about else text

@@ -1,0 +1,234 @@
+"""What can be searched: the price L(t, s) of every step, as a form of T numbers each or as a bare table."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ddpm_dp.solver.memory import refuse_beyond_memory
+
+
+@dataclass(frozen=True, eq=False)
+class AffineCosts:
+    r"""Costs L(t, s) = a[t] + b[s] + g[s] h[t] for 0 < s < t, and L(t, 0) = first[t].
+
+    The `posterior` and `beta` reverse variances and every weighted bound have this form (e.g. `posterior`: b = 0,
+    g = d/2 snr, h = m, a = -g h).
+
+    first, a, b, g, h: float64 arrays of shape (T + 1,), nats; index t is timestep t, entry 0 is ignored.
+        first may hold inf (no decoder there), the others are finite.
+    prior: what every path pays besides, nats.
+
+    Raises ValueError for other shapes, NaN, -inf.
+
+    >>> costs = AffineCosts(first=[0, 3, 4], a=[0, 0, 1], b=[0, 0, 0], g=[0, 2, 1], h=[0, 1, 1])
+    >>> costs.of_steps(2, np.array([0, 1])).tolist()
+    [4.0, 3.0]
+    """
+
+    first: NDArray[np.float64]
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    g: NDArray[np.float64]
+    h: NDArray[np.float64]
+    prior: float = 0.0
+
+    def __post_init__(self) -> None:
+        _float_arrays(self, "first", "a", "b", "g", "h")
+
+    @property
+    def T(self) -> int:
+        return len(self.first) - 1
+
+    def of_steps(self, t: ArrayLike, s: ArrayLike) -> NDArray[np.float64]:
+        """L(t, s) in nats for integer arrays t, s (broadcast together); inf where s >= t.
+
+        Computed as (g[s] - g[t]) h[t] + (b[s] - b[t]) + L(t, t): a + g h would cancel two large numbers at small t.
+        """
+        t, s = _end_points(self, t, s)
+        a, b, g, h = self.a, self.b, self.g, self.h
+        with np.errstate(invalid="ignore"):  # entries 0, which the first step replaces
+            later = (g[s] - g[t]) * h[t] + (b[s] - b[t]) + (a[t] + b[t] + g[t] * h[t])
+        return np.where(s >= t, np.inf, np.where(s == 0, self.first[t], later))
+
+    def table(self) -> NDArray[np.float64]:
+        """L[t, s], shape (T + 1, T + 1), inf where s >= t."""
+        return _table(self)
+
+
+@dataclass(frozen=True, eq=False)
+class LogAffineCosts:
+    r"""Costs L(t, s) = scale log(1 + (g[s] - g[t]) m[t]) for 0 < s < t, and L(t, 0) = first[t].
+
+    The `analytic` reverse variance has this form, with scale = d/2, g = snr and m the mean squared error.
+
+    first, g, m: float64 arrays of shape (T + 1,); index t is timestep t, entry 0 is ignored. first in nats, may hold
+        inf; g does not increase; m >= 0.
+    scale: positive, nats. prior: what every path pays besides, nats.
+
+    Raises ValueError for other shapes, NaN, -inf, an increasing g, a negative m, and ranges that float64 cannot hold:
+    (g[1] - g[T]) max(m) must stay below 1e150, and the finite entries of first within 1e9 scale of each other.
+
+    >>> costs = LogAffineCosts(first=[0, 3, 4], g=[0, 3, 1], m=[0, 1, 1], scale=2.0)
+    >>> costs.of_steps(2, np.array([0, 1])).round(4).tolist()
+    [4.0, 2.1972]
+    """
+
+    first: NDArray[np.float64]
+    g: NDArray[np.float64]
+    m: NDArray[np.float64]
+    scale: float
+    prior: float = 0.0
+
+    def __post_init__(self) -> None:
+        _float_arrays(self, "first", "g", "m")
+        if not 0 < self.scale < np.inf:
+            raise ValueError(f"scale is {self.scale}, expected a positive number: half the number of dimensions.")
+        rises = np.diff(self.g[1:]) > 0
+        if rises.any():
+            t = 1 + int(np.argmax(rises))
+            raise ValueError(f"g rises from {self.g[t]} at t = {t} to {self.g[t + 1]}, expected none: sort t by SNR.")
+        if self.m[1:].min() < 0:
+            t = 1 + int(np.argmin(self.m[1:]))
+            raise ValueError(f"m[{t}] is {self.m[t]}, expected m >= 0: give mean squared errors.")
+        most = self.first[1:].max(initial=-np.inf, where=self.first[1:] < np.inf)
+        if (self.g[1] - self.g[-1]) * self.m[1:].max() > 1e150 or most - self.first[1:].min() > 1e9 * self.scale:
+            raise ValueError("g, m or first span more than float64 can search, see the docstring: drop such timesteps.")
+
+    @property
+    def T(self) -> int:
+        return len(self.first) - 1
+
+    def of_steps(self, t: ArrayLike, s: ArrayLike) -> NDArray[np.float64]:
+        """L(t, s) in nats for integer arrays t, s (broadcast together); inf where s >= t."""
+        t, s = _end_points(self, t, s)
+        with np.errstate(invalid="ignore", divide="ignore"):  # entries 0, which the first step replaces, and s >= t
+            later = self.scale * np.log1p((self.g[s] - self.g[t]) * self.m[t])
+        return np.where(s >= t, np.inf, np.where(s == 0, self.first[t], later))
+
+    def table(self) -> NDArray[np.float64]:
+        """L[t, s], shape (T + 1, T + 1), inf where s >= t."""
+        return _table(self)
+
+
+@dataclass(frozen=True, eq=False)
+class TableCosts:
+    """Costs from a bare table L[t, s] in nats, shape (T + 1, T + 1), inf where s >= t and wherever no step may go.
+
+    Raises ValueError for another shape, NaN, -inf, or a number where s >= t.
+
+    >>> TableCosts([[np.inf, np.inf], [2.0, np.inf]]).of_steps(1, 0).item()
+    2.0
+    """
+
+    L: NDArray[np.float64]
+    prior: float = 0.0
+
+    def __post_init__(self) -> None:
+        L = np.ascontiguousarray(self.L, dtype=np.float64)
+        if L.ndim != 2 or L.shape[0] != L.shape[1] or len(L) < 2:
+            raise ValueError(f"The table has shape {L.shape}, expected (T + 1, T + 1), T >= 1: give all L[t, s].")
+        if not (L > -np.inf).all():  # nan too
+            t, s = (int(i) for i in np.argwhere(~(L > -np.inf))[0])
+            raise ValueError(f"L[{t}, {s}] is {L[t, s]}, expected a number or inf: repair the table.")
+        if np.triu(L < np.inf).any():
+            t, s = (int(i) for i in np.argwhere(np.triu(L < np.inf))[0])
+            raise ValueError(f"L[{t}, {s}] is {L[t, s]}, expected inf where s >= t: index it [t, s], from t down to s.")
+        if not np.isfinite(self.prior):
+            raise ValueError(f"prior is {self.prior}, expected a finite number: give 0 for none.")
+        object.__setattr__(self, "L", L)
+
+    @property
+    def T(self) -> int:
+        return len(self.L) - 1
+
+    def of_steps(self, t: ArrayLike, s: ArrayLike) -> NDArray[np.float64]:
+        """L[t, s] for integer arrays t, s (broadcast together)."""
+        return self.L[_end_points(self, t, s)]
+
+    def table(self) -> NDArray[np.float64]:
+        """L itself."""
+        return self.L
+
+
+Costs = AffineCosts | LogAffineCosts | TableCosts
+
+
+@runtime_checkable
+class Tabled(Protocol):
+    """Any object that can write its table L[t, s], of shape (T + 1, T + 1); `prior` is nats that every path pays."""
+
+    @property
+    def T(self) -> int: ...
+
+    @property
+    def prior(self) -> float: ...
+
+    def table(self) -> NDArray[np.float64]: ...
+
+
+@runtime_checkable
+class Structured(Tabled, Protocol):
+    """One that may do without: `structure()` is the same costs in a form of T numbers each, or None."""
+
+    def structure(self) -> AffineCosts | LogAffineCosts | None: ...
+
+
+Searchable = ArrayLike | Costs | Tabled
+
+
+def as_costs(costs: Searchable) -> Costs:
+    """Whatever `solve` accepts, as one of the three costs above."""
+    if isinstance(costs, Costs):
+        return costs
+    if not isinstance(costs, Tabled):
+        return TableCosts(np.asarray(costs))
+    structure = costs.structure() if isinstance(costs, Structured) else None
+    if structure is not None:
+        return replace(structure, prior=costs.prior)
+    return as_table(costs)
+
+
+def as_table(costs: Tabled) -> TableCosts:
+    """Costs as a bare table. Raises ValueError if that does not fit into memory."""
+    if isinstance(costs, TableCosts):
+        return costs
+    refuse_beyond_memory(8 * (costs.T + 1) ** 2, f"A table of T = {costs.T}")
+    return TableCosts(costs.table(), costs.prior)
+
+
+def _float_arrays(costs: "AffineCosts | LogAffineCosts", *names: str) -> None:
+    """Check the arrays over t of a frozen cost and store them as float64."""
+    shape = np.shape(costs.first)
+    if len(shape) != 1 or shape[0] < 2:
+        raise ValueError(f"first has shape {shape}, expected (T + 1,) with T >= 1: index t is timestep t.")
+    for name in names:
+        x = np.ascontiguousarray(getattr(costs, name), dtype=np.float64)
+        if x.shape != shape:
+            raise ValueError(f"{name} has shape {x.shape}, expected {shape} like first: give T + 1 entries each.")
+        bad = np.isnan(x[1:]) | (x[1:] == -np.inf) if name == "first" else ~np.isfinite(x[1:])
+        if bad.any():
+            t = 1 + int(np.argmax(bad))
+            expected = "a number or inf" if name == "first" else "a finite number"
+            raise ValueError(f"{name}[{t}] is {x[t]}, expected {expected}: repair the statistics it was made from.")
+        object.__setattr__(costs, name, x)
+    if not np.isfinite(costs.prior):
+        raise ValueError(f"prior is {costs.prior}, expected a finite number: give 0 for none.")
+
+
+def _end_points(costs: "Costs", t: ArrayLike, s: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Timesteps as two integer arrays of one shape, each in 0 .. T."""
+    t, s = np.broadcast_arrays(t, s)
+    for name, x in (("t", t), ("s", s)):
+        if x.size and (x.dtype.kind not in "iu" or x.min() < 0 or x.max() > costs.T):
+            raise ValueError(f"{name} holds {x.dtype} in {x.min()} .. {x.max()}, expected integers in 0 .. {costs.T}.")
+    return t, s
+
+
+def _table(costs: "AffineCosts | LogAffineCosts") -> NDArray[np.float64]:
+    """L[t, s], row by row from `of_steps`."""
+    L = np.full((costs.T + 1, costs.T + 1), np.inf)
+    for t in range(1, costs.T + 1):
+        L[t, :t] = costs.of_steps(t, np.arange(t))
+    return L

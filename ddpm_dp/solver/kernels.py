@@ -1,0 +1,379 @@
+"""Compiled inner loops: C[k, t] = min over s < t of C[k-1, s] + L(t, s), for k = 2, 3, ..., K.
+
+Every kernel fills the same two arrays, which `solve` allocates:
+    parents[k, t]   the s that attains C[k, t], for 2 <= k < K and k <= t <= T, and for (K, T)
+    values[k]       C[k, T], inf where no path of k finite steps exists
+Layer 1 has no choice, C[1, t] = L(t, 0), and is the starting point here. From layer 2 on s = 0 is never a candidate.
+
+No kernel runs in parallel or with fastmath: infinities carry meaning, and the layers are sequential. They release the
+GIL, so two problems solve on two cores in two threads.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Parents = NDArray[np.unsignedinteger]
+
+compiled = njit(cache=True, nogil=True, error_model="numpy")  # numpy's division: x / 0 is inf or nan, no exception
+inlined = njit(forceinline=True, nogil=True, error_model="numpy")  # a call costs a sixth of the time: arrays are wide
+
+# A query's line is almost always a few places from the last query's: walk that far first, then bisect, so that
+# no sequence of queries, however jumpy, costs more than O(log T) each.
+WALK = 8
+
+
+# Lines c + g x, for `AffineCosts` ------------------------------------------------------------------------------------
+#
+# The hull is a stack of lines in order of insertion (s ascending, g not increasing), as parallel arrays:
+# line[p] = s, c[p], g[p], and cut[p] = the query x above which line p beats line p - 1. cut[0] = -inf; cuts ascend.
+# On such a stack the best line for x is the last p with cut[p] < x, for queries in any order: nothing is assumed of x.
+
+
+@inlined
+def _push_line(line: Ints, c: Floats, g: Floats, cut: Floats, top: int, s: int, c_s: float, g_s: float) -> int:
+    """Put line s on the hull, drop those that it makes useless, and return the new top."""
+    x = -np.inf
+    while top >= 0:
+        # A division, not the cross-multiplied test: the quotient is needed anyway, as the cut that queries compare.
+        x = (c_s - c[top]) / (g[top] - g_s)
+        if x > cut[top]:
+            break
+        # Equal slopes and c = inf need no case of their own: a worse line gets x = inf and never wins, a better
+        # one x = -inf, and equals nan, and drop the other.
+        top -= 1
+    if top < 0:
+        x = -np.inf
+    top += 1
+    line[top] = s
+    c[top] = c_s
+    g[top] = g_s
+    cut[top] = x
+    return top
+
+
+@inlined
+def _find_line(cut: Floats, p: int, top: int, x: float) -> int:
+    """Last p with cut[p] < x, sought from the previous answer p."""
+    p = min(p, top)
+    for _ in range(WALK):
+        if cut[p] >= x:
+            p -= 1
+        elif p < top and cut[p + 1] < x:
+            p += 1
+        else:
+            return p
+    low, high = 0, top
+    while low < high:
+        p = (low + high + 1) // 2
+        if cut[p] < x:
+            low = p
+        else:
+            high = p - 1
+    return low
+
+
+@compiled
+def affine_layers(
+    first: Floats,
+    a: Floats,
+    b: Floats,
+    g: Floats,
+    h: Floats,
+    sign: float,
+    K: int,
+    parents: Parents,
+    values: Floats,
+) -> None:
+    """All layers for L(t, s) = a[t] + b[s] + g[s] h[t]; sign = -1 if g ascends (the same L, with -g and -h).
+
+    The recursion runs on c[t] = C[k, t] + b[t], in the form c[t] = c[s] + (g[s] - g[t]) h[t] + L(t, t): equal
+    in exact arithmetic, but a difference of neighbours (snr_s - snr_t) where a + g h cancels two large numbers.
+    """
+    T = len(first) - 1
+    c = first + b
+    line = np.empty(T, np.int32)
+    hull_c, hull_g, cut = np.empty(T), np.empty(T), np.empty(T)
+    for k in range(2, K):
+        top, p = -1, 0
+        c_s = c[k - 1]  # C[k - 1, t - 1], kept because c is overwritten in place
+        for t in range(k, T + 1):
+            top = _push_line(line, hull_c, hull_g, cut, top, t - 1, c_s, sign * g[t - 1])
+            c_s = c[t]
+            x = sign * h[t]
+            p = _find_line(cut, p, top, x)
+            parents[k, t] = line[p]
+            c[t] = hull_c[p] + ((hull_g[p] - sign * g[t]) * x + (a[t] + b[t] + g[t] * h[t]))
+        values[k] = c[T] - b[T]
+    best = np.inf
+    for s in range(K - 1, T):  # the last layer has one state
+        total = c[s] + ((g[s] - g[T]) * h[T] + (a[T] + b[T] + g[T] * h[T]))
+        if total < best:
+            best = total
+            parents[K, T] = s
+    values[K] = best - b[T]
+
+
+# exp(C / scale), for `LogAffineCosts` -------------------------------------------------------------------------------
+#
+# With E = exp((C - ref) / scale) a layer reads E_t = min over s of E_s (1 + (g_s - g_t) m_t): no exp, no log. Divided
+# by m_t these are lines in the query 1 / m_t - g_t, of slope E_s. A line with E_i >= E_j, i < j is useless once j is
+# there, because 1 + (g_i - g_t) m_t is the larger factor too: so slopes ascend on the hull, whatever the costs.
+#
+# Numbers. scale = d / 2 = 6144 at d = 12,288, where E = exp(C / 6144) keeps no more of a small C than eps * 6144 nats:
+# so the arrays hold E - 1, with ref = the cheapest first step, below which no C can fall as steps cost >= 0. In
+# E_t - 1 = (E_s - 1) + E_s x, x = (g_s - g_t) m_t, all terms are >= 0 and nothing cancels: each layer adds
+# a relative error of a few eps to C - ref.
+# scale = 1/2 at d = 1, where E = exp(2 C) leaves the float range at 355 nats: so a state is the pair (f, e) with
+# E = f 2^(512 e), and f = E - 1 where e = 0. Wherever e > 0, E >= 2^512 and the 1 is beyond the last digit.
+
+BLOCK = 512
+BLOCK_LOG = BLOCK * math.log(2.0)
+
+
+@inlined
+def _push_factor(
+    line: Ints,
+    f: Floats,
+    e: Ints,
+    g: Floats,
+    cut: Floats,
+    top: int,
+    s: int,
+    f_s: float,
+    e_s: int,
+    g_s: float,
+) -> int:
+    """Put line s on the hull. Line p beats line p - 1 for queries 1 / m_t + (g[p] - g_t) < cut[p]; cut[0] = inf.
+
+    Cuts are kept relative to g[p], so that only differences of g ever meet, and descend once that is undone.
+    """
+    y = np.inf
+    while top >= 0:
+        new = f_s if e_s == e[top] else f_s * math.ldexp(1.0, BLOCK * (e_s - e[top]))
+        one = 1.0 if e[top] == 0 else 0.0
+        gap = g[top] - g_s
+        if new > f[top]:
+            y = (one + f[top]) * gap / (new - f[top])
+            if y + gap < cut[top]:
+                break
+        top -= 1
+    if top < 0:
+        y = np.inf
+    top += 1
+    line[top] = s
+    f[top] = f_s
+    e[top] = e_s
+    g[top] = g_s
+    cut[top] = y
+    return top
+
+
+@inlined
+def _find_factor(cut: Floats, g: Floats, p: int, top: int, inverse_m: float, g_t: float) -> int:
+    """Last p with 1 / m_t + (g[p] - g_t) < cut[p], sought from the previous answer p."""
+    p = min(p, top)
+    for _ in range(WALK):
+        if p > 0 and inverse_m + (g[p] - g_t) >= cut[p]:
+            p -= 1
+        elif p < top and inverse_m + (g[p + 1] - g_t) < cut[p + 1]:
+            p += 1
+        else:
+            return p
+    low, high = 0, top
+    while low < high:
+        p = (low + high + 1) // 2
+        if inverse_m + (g[p] - g_t) < cut[p]:
+            low = p
+        else:
+            high = p - 1
+    return low
+
+
+@compiled
+def log_affine_layers(
+    first: Floats, ref: float, g: Floats, m: Floats, scale: float, K: int, parents: Parents, values: Floats
+) -> None:
+    """All layers for L(t, s) = scale log(1 + (g[s] - g[t]) m[t]), g not increasing; ref = min of first."""
+    T = len(first) - 1
+    f, e = np.empty(T + 1), np.zeros(T + 1, np.int32)
+    for t in range(1, T + 1):
+        z = (first[t] - ref) / scale
+        if z < BLOCK_LOG or z == np.inf:
+            f[t] = math.expm1(z)
+        else:
+            e[t] = int(z / BLOCK_LOG)
+            f[t] = math.exp(z - e[t] * BLOCK_LOG)
+    line = np.empty(T, np.int32)
+    hull_f, hull_e, hull_g, cut = np.empty(T), np.empty(T, np.int32), np.empty(T), np.empty(T)
+    for k in range(2, K + 1):
+        top, p = -1, 0
+        f_s, e_s = f[k - 1], e[k - 1]  # of state (k - 1, t - 1), kept because f and e are overwritten in place
+        for t in range(k, T + 1):
+            if f_s < np.inf:
+                top = _push_factor(line, hull_f, hull_e, hull_g, cut, top, t - 1, f_s, e_s, g[t - 1])
+            f_s, e_s = f[t], e[t]
+            if top < 0:
+                f[t] = np.inf
+                continue
+            if k == K and t < T:
+                continue  # the last layer has one state
+            p = _find_factor(cut, hull_g, p, top, 1.0 / m[t], g[t])
+            parents[k, t] = line[p]
+            one = 1.0 if hull_e[p] == 0 else 0.0
+            f[t] = hull_f[p] + (one + hull_f[p]) * ((hull_g[p] - g[t]) * m[t])
+            e[t] = hull_e[p]
+            if f[t] > 2.0**BLOCK:
+                f[t] *= 2.0**-BLOCK
+                e[t] += 1
+        values[k] = ref + scale * (math.log1p(f[T]) if e[T] == 0 else math.log(f[T]) + e[T] * BLOCK_LOG)
+
+
+# Any table, dense ---------------------------------------------------------------------------------------------------
+#
+# One layer at a time, every entry of L is read for one addition and one comparison, and memory binds. Instead,
+# LAYERS layers advance together (vector lanes, j) for ROWS timesteps at a time: the (min, +) form of a blocked
+# triangular solve, in which the table is read once per LAYERS layers and the adders bind.
+
+LAYERS = 64  # layers per pass over the table: v is (T + 1) * LAYERS floats
+ROWS = 16  # timesteps t that share a run of v: their running minima (16 KiB) and the run (4 KiB) stay in L1 cache
+COLUMNS = 64  # s per packed tile of the table: copied first, else each short read of a table row waits for memory
+RUN = 8  # s per pass over the lanes. Only the run of the minimum is recorded; its s is found again at the end
+
+
+@inlined
+def _less(x: float, y: float) -> float:
+    return x if x < y else y  # compiles to one vector instruction, which min(x, y) with its care for nan does not
+
+
+@inlined
+def _run_of_eight(low: Floats, where: Floats, v: Floats, step: Floats, s: float, lanes: int) -> None:
+    """low[j] = min(low[j], v[i, j] + step[i] over the 8 rows i of v); where[j] = s if that changed it."""
+    a0, a1, a2, a3, a4, a5, a6, a7 = step[0], step[1], step[2], step[3], step[4], step[5], step[6], step[7]
+    for j in range(lanes):
+        # Pairs, not a chain, so that the eight do not wait for each other; constant offsets, so that it vectorises.
+        x01 = _less(v[j] + a0, v[j + LAYERS] + a1)
+        x23 = _less(v[j + 2 * LAYERS] + a2, v[j + 3 * LAYERS] + a3)
+        x45 = _less(v[j + 4 * LAYERS] + a4, v[j + 5 * LAYERS] + a5)
+        x67 = _less(v[j + 6 * LAYERS] + a6, v[j + 7 * LAYERS] + a7)
+        x = _less(_less(x01, x23), _less(x45, x67))
+        where[j] = s if x < low[j] else where[j]
+        low[j] = _less(x, low[j])
+
+
+@compiled
+def dense_layers(L: Floats, K: int, parents: Parents, values: Floats) -> None:
+    """All layers for any table L of shape (T + 1, T + 1). parents is filled for k = K too."""
+    T = len(L) - 1
+    layer = L[:, 0].copy()  # C[k0 - 1, .], where k0 is the first layer of a block
+    v = np.empty((T + 1) * LAYERS)  # v[s * LAYERS + j] = C[k0 - 1 + j, s]
+    low, where = np.empty((ROWS, LAYERS)), np.empty((ROWS, LAYERS))  # where holds s as a float, to share the mask
+    tile = np.empty((ROWS, COLUMNS))
+    for k0 in range(2, K + 1, LAYERS):
+        lanes = min(LAYERS, K + 1 - k0)
+        vectors = (lanes + 7) // 8 * 8  # whole vectors: the spare lanes stay inf
+        v[:] = np.inf
+        v[(k0 - 1) * LAYERS :: LAYERS] = layer[k0 - 1 :]
+        for t0 in range(k0, T + 1, ROWS):
+            rows = min(ROWS, T + 1 - t0)
+            known = k0 - 1 + (t0 - k0 + 1) // RUN * RUN  # s below this go in runs, the few up to t - 1 one by one
+            low[:], where[:] = np.inf, 0
+            for s0 in range(k0 - 1, known, COLUMNS):
+                s1 = min(s0 + COLUMNS, known)
+                tile[:rows, : s1 - s0] = L[t0 : t0 + rows, s0:s1]
+                for s in range(s0, s1, RUN):
+                    run = v[s * LAYERS : (s + RUN) * LAYERS]
+                    for r in range(rows):
+                        _run_of_eight(low[r], where[r], run, tile[r, s - s0 : s - s0 + RUN], float(s), vectors)
+            for r in range(rows):
+                t = t0 + r
+                for s in range(known, t):
+                    for j in range(lanes):
+                        x = v[s * LAYERS + j] + L[t, s]
+                        where[r, j] = s if x < low[r, j] else where[r, j]
+                        low[r, j] = _less(x, low[r, j])
+                v[t * LAYERS + 1 : t * LAYERS + lanes] = low[r, : lanes - 1]
+                layer[t] = low[r, lanes - 1]
+            for j in range(lanes):
+                for r in range(rows):
+                    t, s = t0 + r, int(where[r, j])
+                    while s < known and v[s * LAYERS + j] + L[t, s] != low[r, j]:
+                        s += 1  # the same sum of the same floats: it is found within its run
+                    parents[k0 + j, t] = s
+        values[k0 : k0 + lanes] = low[rows - 1, :lanes]  # row T is the last of the last ROWS
+
+
+# A Monge table, divide and conquer ----------------------------------------------------------------------------------
+
+
+ROUNDING = 8 * float(np.finfo(np.float64).eps)  # relative error allowed to an entry of the table, and to a sum with one
+
+
+@compiled
+def monge_violation(L: Floats) -> tuple[int, int]:
+    """First (t, s) with L[t, s] + L[t+1, s+1] > L[t, s+1] + L[t+1, s], 0 < s < s + 1 < t < T; (0, 0) if there is none.
+
+    The decoder column s = 0 takes no part, as layer 1 alone uses it. An infinite L[t, s], 0 < s < t, is a violation.
+    Tolerance: what rounding does to a table that is Monge in exact arithmetic. `divide_layers` allows for the same.
+    """
+    T = len(L) - 1
+    for t in range(2, T + 1):
+        for s in range(1, t):
+            if L[t, s] == np.inf:
+                return t, s
+    for t in range(3, T):
+        for s in range(1, t - 1):
+            straight, crossed = L[t, s] + L[t + 1, s + 1], L[t, s + 1] + L[t + 1, s]
+            size = abs(L[t, s]) + abs(L[t + 1, s + 1]) + abs(L[t, s + 1]) + abs(L[t + 1, s])
+            if straight - crossed > ROUNDING * size:
+                return t, s
+    return 0, 0
+
+
+@compiled
+def divide_layers(L: Floats, K: int, parents: Parents, values: Floats) -> None:
+    """All layers for a Monge table, known up to rounding: the best s then never falls as t rises.
+
+    Level by level, so without recursion: every t of a level is searched between the answers of its neighbours above.
+    Rounding can hide which s is best at one t and matter at the next (1e25 + 1 = 1e25 + 0), so the neighbours hand on
+    the first and the last s that could be best, and no candidate is lost. A state without a finite candidate hands
+    on t - 1: all s < t are then infinite, so no later t wants one of them.
+    """
+    T = len(L) - 1
+    old, new = L[:, 0].copy(), np.empty(T + 1)
+    first, last = np.empty(T + 1, np.int32), np.empty(T + 1, np.int32)
+    for k in range(2, K + 1):
+        stride = 1
+        while stride < T + 1 - k:
+            stride *= 2
+        while stride > 0:
+            for t in range(k + stride - 1, T + 1, 2 * stride):
+                start = first[t - stride] if t - stride >= k else k - 1
+                stop = max(start, min(last[t + stride], t - 1)) if t + stride <= T else t - 1
+                best, best_s = np.inf, stop
+                for s in range(start, stop + 1):
+                    x = old[s] + L[t, s]
+                    if x < best:
+                        best, best_s = x, s
+                if best == np.inf:
+                    start = stop
+                elif stride > 1:  # the last level, half of all t, has nobody to hand on to
+                    ceiling = best + ROUNDING * (abs(old[best_s]) + abs(L[t, best_s]))
+                    while not _at_most(old[start], L[t, start], ceiling):
+                        start += 1
+                    while not _at_most(old[stop], L[t, stop], ceiling):
+                        stop -= 1
+                new[t], parents[k, t], first[t], last[t] = best, best_s, start, stop
+            stride //= 2
+        values[k] = new[T]
+        old, new = new, old
+
+
+@inlined
+def _at_most(x: float, y: float, ceiling: float) -> bool:
+    """Whether x + y <= ceiling, were it not for rounding."""
+    return x + y - ROUNDING * (abs(x) + abs(y)) <= ceiling

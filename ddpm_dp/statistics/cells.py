@@ -1,0 +1,144 @@
+"""Cells: what one pass remembers of the errors at each timestep.
+
+Put every coefficient c of the error x_0 - xhat_0 (in pixels, or in another orthonormal basis) of every image into one
+of B cells, by where it stands and by what the sampler knows at x_t, never by x_0. How many fell into a cell, and how
+large their squares are, is all that the price of a step needs. One cell is m_t; the histogram of a second output is B
+of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ddpm_dp.outputs import OUTPUTS
+from ddpm_dp.statistics import filling
+from ddpm_dp.statistics.groups import mean_of_groups
+
+ALL = "all"  # the name of the one cell that holds everything: m_t
+MAP = "map."  # how the names of a file's arrays begin that hold `maps`
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Mass and squared error of B cells at every timestep.
+
+    Attributes:
+        name: "all" (one cell), that of a second output whose histogram it is, or that of another way to sort.
+        mass: (T + 1, B) share of coefficients in each cell; a row sums to 1 (row 0 to 0).
+        error: (T + 1, B) mean over all coefficients of the squared error in that cell; a row sums to m_t.
+        of_group: (G, T + 1, B) the same error in each group of images; None where it is not kept by group: a group's
+            errors are then those of all images, scaled to the group's own m_t.
+        fitted: (T + 1, B) the mean squared error per coefficient of a cell, error / mass, as fitted on training images:
+            what a fitted reverse variance uses; None where nothing is fitted.
+        low, high: (T + 1,) where cells are bins of a second output: the first and the last bin's centre, on the scale
+            of `SecondOutput.place`; the others lie evenly between. A coordinate between two centres is split linearly
+            between them, so the average of any f over the bins is that of f's linear interpolant: wrong by at most
+            h^2 / 8 max |f''|, h the distance of two centres.
+        basis: the name of the orthonormal basis in which errors were sorted.
+        maps: how to find a coefficient's cell again, (T + 1, ...) arrays by name: thresholds, lookups.
+
+    Raises ValueError if shapes disagree, or a number is negative or not finite.
+    """
+
+    name: str
+    mass: np.ndarray
+    error: np.ndarray
+    of_group: np.ndarray | None = None
+    fitted: np.ndarray | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    basis: str = "pixels"
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        entries, bins = self.mass.shape
+        expected = {"error": (entries, bins), "fitted": (entries, bins), "low": (entries,), "high": (entries,)}
+        for name, shape in expected.items():
+            values = getattr(self, name)
+            if values is not None and values.shape != shape:
+                raise ValueError(f"{self.name}.{name} has shape {values.shape}; expected {shape}, as mass has.")
+        if self.of_group is not None and self.of_group.shape[1:] != (entries, bins):
+            raise ValueError(
+                f"{self.name}.of_group has shape {self.of_group.shape}; expected groups x {(entries, bins)}."
+            )
+        for name in ("mass", "error", "of_group", "fitted"):
+            values = getattr(self, name)
+            if values is not None and np.isnan(values).any():
+                t = np.argwhere(np.isnan(values))[0][values.ndim - 2]
+                raise ValueError(
+                    f"The squared error of the cells {self.name!r} ({name}) is NaN at t = {t}: the model's output was "
+                    "not finite there; it cannot be priced."
+                )
+            if values is not None and not (np.isfinite(values) & (values >= 0)).all():
+                raise ValueError(
+                    f"The squared error of the cells {self.name!r} ({name}) must be finite and not negative; check the "
+                    "model's output for overflow."
+                )
+
+    @classmethod
+    def one(cls, squared_error: np.ndarray, counts: np.ndarray, fitted_m: np.ndarray) -> "Cells":
+        """All coordinates in one cell.
+
+        Args:
+            squared_error: (G, T + 1) mean of e^2 per dimension in each group of images; column 0 is 0.
+            counts: (G,) images in each group.
+            fitted_m: (T + 1,) the m_t of the training images.
+        """
+        mass = np.ones((squared_error.shape[1], 1))
+        mass[0] = 0
+        mean = mean_of_groups(squared_error, counts)[0]
+        return cls(ALL, mass, mean[:, None], squared_error[..., None], fitted_m[:, None])
+
+    def centres(self, t: int) -> np.ndarray:
+        """(B,) the values of the second output at the bins' centres."""
+        assert self.low is not None and self.high is not None, "cells that are no bins have no centres"
+        return OUTPUTS[self.name].at_place(np.linspace(self.low[t], self.high[t], self.mass.shape[1]))
+
+    def rows(self, measured: np.ndarray) -> dict[str, np.ndarray]:
+        """What follows from nothing else, by name: rows of the measured timesteps, and all rows of what was fitted."""
+        if self.name == ALL:
+            assert self.of_group is not None and self.fitted is not None, "Cells.one sets both"
+            return {"of_group": self.of_group[:, measured], "fitted": self.fitted}
+        rows = {"mass": self.mass, "error": self.error, "low": self.low, "high": self.high}
+        kept = {name: values[measured] for name, values in rows.items() if values is not None}
+        if self.of_group is not None:
+            kept["of_group"] = self.of_group[:, measured]
+        if self.fitted is not None:
+            kept["fitted"] = self.fitted
+        return kept | {f"{MAP}{name}": values[measured] for name, values in self.maps.items()}
+
+    @classmethod
+    def from_rows(
+        cls,
+        name: str,
+        rows: Mapping[str, np.ndarray],
+        measured: np.ndarray,
+        counts: np.ndarray,
+        m: np.ndarray,
+        basis: str = "pixels",
+    ) -> "Cells":
+        """The cells of `rows`, as the method of that name gives them, with unmeasured timesteps filled.
+
+        `counts` (G,) are the images in each group; `m` (T + 1,) is m_t, to which errors between measured timesteps are
+        scaled. Raises KeyError if a row is missing.
+        """
+        T = len(m) - 1
+        if name == ALL:
+            return cls.one(filling.errors(rows["of_group"][..., 0], measured, T), counts, rows["fitted"][:, 0])
+        of_group = rows.get("of_group")
+        return cls(
+            name,
+            mass=filling.linear(rows["mass"], measured, T),
+            error=filling.shares(rows["error"], measured, m),
+            of_group=None if of_group is None else np.stack([filling.shares(each, measured, m) for each in of_group]),
+            fitted=rows.get("fitted"),
+            low=filling.linear(rows["low"], measured, T) if "low" in rows else None,
+            high=filling.linear(rows["high"], measured, T) if "high" in rows else None,
+            basis=basis,
+            maps={
+                part.removeprefix(MAP): filling.nearest(values, measured, T)
+                for part, values in rows.items()
+                if part.startswith(MAP)
+            },
+        )

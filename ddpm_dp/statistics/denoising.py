@@ -1,0 +1,197 @@
+"""What one pass of a denoiser over data leaves behind: all that pricing and searching need, and no network any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ddpm_dp.noise import NoiseSchedule
+from ddpm_dp.statistics import file, filling
+from ddpm_dp.statistics.cells import ALL, Cells
+from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
+from ddpm_dp.statistics.groups import mean_of_groups
+
+
+@dataclass(frozen=True, eq=False)
+class DenoisingStatistics:
+    """Denoising errors and decoder costs at every timestep, averaged over images in G groups.
+
+    m_t = E (1/d) ||x_0 - xhat_0(x_t, t)||^2, the mean squared error per dimension, is all that the price of a step
+    needs where rho is one number (`costs.py`); where it is not, the errors are sorted into more cells. The decoder's
+    price is measured beside it. Groups of images, all timesteps of one image in the same group, give every sum over
+    timesteps its standard error, with the correlation between timesteps in it.
+
+    Attributes:
+        noise: the noise schedule of the model that was measured.
+        shape, levels: of one image, and how many grey levels a coordinate has (None: continuous).
+        counts: (G,) images in each group.
+        cells: the squared errors, sorted into cells, by their names; "all" has one cell and is always there.
+        decoders: the decoder's prices by name (see `variances/decoders.py`).
+        prior: (G,) nats per image of KL(q(x_T | x_0) || N(0, I)).
+        model_id, data_id: fingerprints of the model (with its noise schedule) and of the images.
+        fitted_on: data_id of the images that the cells' `fitted` comes from: these, or, for held-out data, the training
+            images.
+        seed: of the noise draws.
+        measured: the timesteps that were measured; values at others are interpolated.
+        curves: the decoder's price against its variance, by the names of the cells whose classes they tell apart.
+
+    Raises ValueError if shapes disagree or a number is NaN or negative where it cannot be.
+    """
+
+    noise: NoiseSchedule
+    shape: tuple[int, ...]
+    levels: int | None
+    counts: np.ndarray
+    cells: Mapping[str, Cells]
+    decoders: Mapping[str, DecoderPrices]
+    prior: np.ndarray
+    model_id: str
+    data_id: str
+    fitted_on: str
+    seed: int
+    measured: np.ndarray
+    curves: Mapping[str, DecoderCurve] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        groups, entries = len(self.counts), self.T + 1
+        if self.prior.shape != (groups,) or not (self.counts > 0).all() or np.isnan(self.prior).any():
+            raise ValueError(
+                f"counts {self.counts.shape} and prior {self.prior.shape} do not fit together; expected G positive "
+                "counts and G prices."
+            )
+        one = self.cells.get(ALL)
+        if one is None or one.of_group is None or one.fitted is None:
+            raise ValueError(f"The statistics lack the cell {ALL!r}, the mean squared error; see Cells.one.")
+        tables = {
+            f"cells {name!r}": cells.of_group[..., 0]
+            for name, cells in self.cells.items()
+            if cells.of_group is not None
+        }
+        tables |= {f"decoder {name!r}": prices.nats for name, prices in self.decoders.items()}
+        tables |= {f"curve {name!r}": curve.nats[:, :, 0, 0] for name, curve in self.curves.items()}
+        for name, table in tables.items():
+            if table.shape != (groups, entries):
+                raise ValueError(f"{name} has shape {table.shape}; expected groups x (T + 1) = {(groups, entries)}.")
+        for name, cells in self.cells.items():
+            if len(cells.mass) != entries:
+                raise ValueError(f"cells {name!r} have {len(cells.mass)} timesteps; expected T + 1 = {entries}.")
+
+    @property
+    def T(self) -> int:
+        return self.noise.T
+
+    @property
+    def d(self) -> int:
+        """Dimensions of one image (channels x height x width)."""
+        return int(np.prod(self.shape))
+
+    @property
+    def n(self) -> int:
+        """How many images were measured."""
+        return int(self.counts.sum())
+
+    @property
+    def squared_error(self) -> np.ndarray:
+        """(G, T + 1) mean of e^2 per dimension in each group of images; column 0 is 0."""
+        of_group = self.cells[ALL].of_group
+        assert of_group is not None, "the constructor asks for it"
+        return of_group[..., 0]
+
+    @cached_property
+    def m(self) -> np.ndarray:
+        """(T + 1,) m_t over all images."""
+        return self.mean(self.squared_error)[0]
+
+    @property
+    def fitted_m(self) -> np.ndarray:
+        """(T + 1,) the m_t that the `analytic` variance uses: these images' own, or the training images'."""
+        fitted = self.cells[ALL].fitted
+        assert fitted is not None, "the constructor asks for it"
+        return fitted[:, 0]
+
+    @property
+    def decoder(self) -> dict[str, np.ndarray]:
+        """For each decoder, (G, T + 1) nats per image, -log p(x_0 | x_t); column 0 is inf."""
+        return {name: prices.nats for name, prices in self.decoders.items()}
+
+    def mean(self, per_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean over images of a (G, ...) array of group means, and its standard error (inf if there is one group)."""
+        return mean_of_groups(per_group, self.counts)
+
+    def of_groups(self, groups: np.ndarray) -> DenoisingStatistics:
+        """These statistics as if only some groups of images, given by their numbers 0..G - 1, had been measured.
+
+        What was fitted is fitted to those alone: for training statistics. What is not kept by group, such as the
+        histograms of second outputs, stays that of all images.
+
+            few = stats.of_groups(np.arange(4))
+        """
+        counts, error = self.counts[groups], self.squared_error[groups]
+        one = Cells.one(error, counts, fitted_m=counts @ error / counts.sum())
+        return replace(
+            self,
+            counts=counts,
+            cells={**self.cells, ALL: one},
+            decoders={name: replace(prices, nats=prices.nats[groups]) for name, prices in self.decoders.items()},
+            curves={name: replace(curve, nats=curve.nats[groups]) for name, curve in self.curves.items()},
+            prior=self.prior[groups],
+        )
+
+    def at_timesteps(self, measured: np.ndarray) -> DenoisingStatistics:
+        """These statistics as if only those timesteps (ascending, some of `self.measured`) had been measured.
+
+        What was fitted is fitted to those alone: for training statistics.
+        """
+        error = filling.errors(self.squared_error[:, measured], measured, self.T)
+        m = self.counts @ error / self.n
+        return replace(
+            self,
+            cells={
+                name: Cells.from_rows(name, cells.rows(measured) | {"fitted": m[:, None]}, measured, self.counts, m)
+                for name, cells in self.cells.items()
+            },
+            decoders={
+                name: replace(prices, nats=filling.prices(prices.nats[:, measured], measured, self.T))
+                for name, prices in self.decoders.items()
+            },
+            curves={name: curve.at_timesteps(measured) for name, curve in self.curves.items()},
+            measured=measured,
+        )
+
+    def fitted_to(self, other: DenoisingStatistics) -> DenoisingStatistics:
+        """These errors with the m_t of `other`'s images for the `analytic` variance. Not their decoder's prices, which
+        stay as measured."""
+        one = Cells.one(self.squared_error, self.counts, fitted_m=other.m)
+        return replace(self, cells={**self.cells, ALL: one}, fitted_on=other.data_id)
+
+    def require_model(self, model_id: str, what: str) -> None:
+        """Raise ValueError unless these statistics were measured with the model of that fingerprint."""
+        if self.model_id != model_id:
+            raise ValueError(
+                f"These statistics are of model {self.model_id[:12]}, {what} is of {model_id[:12]}; "
+                "measure this model, or load the one that was measured."
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write an .npz file, whole or not at all (`file.py`)."""
+        return file.write(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> DenoisingStatistics:
+        """Read a file that `save` wrote, of this format or of the one before. Nothing in it can run code (no pickle).
+
+        Raises FileNotFoundError, or ValueError for a file that is truncated, of another kind or of a newer version.
+
+        >>> from ddpm_dp import shipped
+        >>> DenoisingStatistics.load(shipped("digits/train.npz")).T
+        1000
+        """
+        fields = file.read(path)
+        try:
+            return cls(**fields)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,99 @@
+"""The rule of honest numbers, in one place: paths are chosen on training images and priced on others.
+
+Whatever was fitted (m_t, cells, the decoder) stays the training one. Whoever prints a number takes a `Measured`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from ddpm_dp.statistics.denoising import DenoisingStatistics
+
+
+class Origin(Protocol):
+    """Where paths were chosen: training statistics, or a paths file that remembers which they were."""
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def data_id(self) -> str: ...
+
+
+Train = TypeVar("Train", bound=Origin)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured(Generic[Train]):
+    """One model, measured on training images, where paths are chosen, and on held-out ones, where they are priced.
+
+    Args:
+        train: the training statistics (for `compare`, the paths file of paths chosen on them will do).
+        held_out: measured on other images with `fitted=` the training statistics; None where there are none: then only
+            what needs none can be done.
+
+    Raises ValueError if `train` was fitted on other images than its own; or if `held_out` is of another model, of the
+    very images that paths were chosen on, of images of another kind, or fitted on other images than `train`.
+
+    >>> import ddpm_dp
+    >>> both = Measured.load(ddpm_dp.shipped("digits/train.npz"), ddpm_dp.shipped("digits/test.npz"))
+    >>> both.train.n, both.judge.n
+    (1437, 360)
+    """
+
+    train: Train
+    held_out: DenoisingStatistics | None = None
+
+    def __post_init__(self) -> None:
+        train, held_out = self.train, self.held_out
+        if isinstance(train, DenoisingStatistics) and train.fitted_on != train.data_id:
+            raise ValueError(
+                "The training statistics are held-out ones (their m_t was fitted on other images); give those that "
+                "were measured without fitted=."
+            )
+        if held_out is None:
+            return
+        held_out.require_model(train.model_id, "what the paths were chosen for")
+        if held_out.data_id == train.data_id:
+            raise ValueError(
+                "The held-out statistics are of the very images that the paths were chosen on; measure others "
+                "(--split test)."
+            )
+        if held_out.fitted_on != train.data_id:
+            raise ValueError(
+                "The held-out statistics have their m_t from other images than the paths were chosen on; measure them "
+                "again with these training statistics (fitted=, or --fitted)."
+            )
+        if isinstance(train, DenoisingStatistics) and (train.shape, train.levels) != (held_out.shape, held_out.levels):
+            raise ValueError(
+                f"The training images have shape {train.shape} and {train.levels} grey levels, the held-out ones "
+                f"{held_out.shape} and {held_out.levels}; measure images of one kind."
+            )
+
+    @staticmethod
+    def load(train: str | Path, held_out: str | Path | None = None) -> "Measured[DenoisingStatistics]":
+        """Read the statistics files of the two; errors name the files. Raises as `DenoisingStatistics.load`, too."""
+        read = DenoisingStatistics.load
+        both = read(train), None if held_out is None else read(held_out)
+        try:
+            return Measured(*both)
+        except ValueError as error:
+            files = f"{train}" if held_out is None else f"{train} and {held_out}"
+            raise ValueError(f"{files}: {error}") from error
+
+    @property
+    def judge(self) -> DenoisingStatistics:
+        """The held-out statistics. Raises ValueError if there are none."""
+        if self.held_out is None:
+            raise ValueError("There are no held-out statistics; measure other images with fitted= the training ones.")
+        return self.held_out
+
+
+def require_chosen_on(train: DenoisingStatistics, chosen: Origin) -> None:
+    """Raise ValueError unless `chosen` paths come from these statistics: sampling along them takes what was fitted."""
+    Measured(train)
+    train.require_model(chosen.model_id, "what the paths were chosen for")
+    if train.data_id != chosen.data_id:
+        raise ValueError(
+            "The paths were chosen on other images than these statistics are of; give the statistics that were solved."
+        )

@@ -1,0 +1,131 @@
+"""pretrained/pipelines.py: diffusers' models, priced as their own scheduler steps; what cannot be priced is refused."""
+
+import sys
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from torch import nn
+
+import ddpm_dp
+from ddpm_dp import from_diffusers, measure, step_costs, to_diffusers
+from ddpm_dp.cli import main
+from ddpm_dp.variances import FAMILIES
+from tests.pretrained.small import T, from_list, unet
+
+
+@torch.no_grad()
+def test_every_jump_has_diffusers_mean_and_variance(case, monkeypatch):
+    """All T (T - 1) / 2 jumps t -> s, s > 0: DDPMScheduler.step without noise, and with noise of 1 everywhere."""
+    network, scheduler, denoiser = case
+    noise, family = denoiser.noise, FAMILIES.named(denoiser.variance)
+    x_t = torch.randn((2, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for t in range(2, T + 1):
+        output, prediction = network(x_t, t - 1).sample, denoiser.at(x_t, t)
+        for s in range(1, t):
+            scheduler.set_timesteps(timesteps=[t - 1, s - 1])
+            from_list(monkeypatch, [torch.zeros_like(x_t), torch.ones_like(x_t)])
+            mean, shifted = (scheduler.step(output, t - 1, x_t) for _ in range(2))
+            q = noise.posterior(t, s)
+            torch.testing.assert_close(mean.pred_original_sample, prediction.x0, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(mean.prev_sample, q.x0 * prediction.x0 + q.xt * x_t, rtol=1e-9, atol=1e-9)
+            rho = family.log_rho(noise, t, s, seen=family.see(prediction))
+            std = (q.variance * torch.as_tensor(rho).exp()).sqrt().expand(x_t.shape)
+            torch.testing.assert_close(shifted.prev_sample - mean.prev_sample, std, rtol=1e-7, atol=1e-9)
+
+
+def test_a_saved_pipeline_is_the_same_model(tmp_path):
+    pipeline = DDPMPipeline(unet().float(), DDPMScheduler(num_train_timesteps=T))
+    pipeline.save_pretrained(tmp_path)
+    denoiser = from_diffusers(tmp_path)
+    assert denoiser.id == from_diffusers(pipeline).id == from_diffusers(pipeline.unet, pipeline.scheduler).id
+    other = DDPMScheduler(num_train_timesteps=T, clip_sample=False)
+    assert len({denoiser.id, from_diffusers(unet(), other).id, from_diffusers(unet(2).float(), other).id}) == 3
+    assert (denoiser.shape, denoiser.levels, denoiser.dtype) == ((1, 8, 8), 256, torch.float32)
+    with pytest.raises(ValueError, match=r"clips x_0 to \[-1, 1\]"):
+        replaced = from_diffusers(tmp_path, levels=None)
+        replaced.images(np.full((1, 1, 8, 8), 3.0))
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(OSError, match="No diffusers pipeline could be read"):
+        from_diffusers(tmp_path)
+
+
+def test_a_16_bit_network_is_fed_16_bits():
+    denoiser = from_diffusers(unet().bfloat16(), DDPMScheduler(num_train_timesteps=T))
+    prediction = denoiser.at(torch.zeros(1, 1, 8, 8), 5)
+    assert prediction.x0.dtype == denoiser.dtype == torch.float32 and len(denoiser.id) == 64
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "reason"),
+    [
+        (None, "without its scheduler"),
+        (diffusers.FlowMatchEulerDiscreteScheduler(), "not variance-preserving"),
+        (diffusers.EDMEulerScheduler(), "counts noise levels"),
+        (diffusers.ScoreSdeVeScheduler(), "counts noise levels"),
+        (diffusers.DPMSolverMultistepScheduler(), r"DDPMScheduler\.from_config"),
+        (diffusers.EulerDiscreteScheduler(), r"DDPMScheduler\.from_config"),
+        (DDPMScheduler(num_train_timesteps=T, thresholding=True), "thresholding=False"),
+        (DDPMScheduler(num_train_timesteps=T, prediction_type="flow"), "'flow' is not known"),
+        (DDPMScheduler(num_train_timesteps=T, variance_type="learned"), "more than one timestep"),
+        (DDPMScheduler(num_train_timesteps=T, variance_type="fixed_large_log"), "more than one timestep"),
+        (DDPMScheduler(num_train_timesteps=T, rescale_betas_zero_snr=True), "terminal SNR of 0"),
+    ],
+)
+def test_what_cannot_be_priced_is_refused_with_the_reason(scheduler, reason):
+    with pytest.raises(ValueError, match=reason) as refused:
+        from_diffusers(unet(), scheduler)
+    assert str(refused.value).count(". ") == 0  # one sentence
+
+
+def test_other_networks_and_pipelines_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="Linear was given as the network"):
+        from_diffusers(nn.Linear(1, 1), DDPMScheduler(num_train_timesteps=T))
+    with pytest.raises(ValueError, match="needs a class label"):
+        labelled = UNet2DModel(8, 1, 1, block_out_channels=(32, 32, 32, 32), num_class_embeds=10)
+        from_diffusers(labelled, DDPMScheduler(num_train_timesteps=T))
+    with pytest.raises(ValueError, match="expected 2 channels for a learned variance"):
+        from_diffusers(unet().float(), DDPMScheduler(num_train_timesteps=T, variance_type="learned_range")).at(
+            torch.zeros(1, 1, 8, 8), 3
+        )
+    DDPMPipeline(unet(), DDPMScheduler(num_train_timesteps=T)).save_pretrained(tmp_path)
+    index = (tmp_path / "model_index.json").read_text()
+    for old, new, reason in [
+        ('"unet": [', '"vae": ["diffusers", "AutoencoderKL"], "unet": [', "has vae: it is latent"),
+        ('"DDPMScheduler"', '"FlowMatchHeunDiscreteScheduler"', "not variance-preserving"),
+        ('"UNet2DModel"', '"UNet2DConditionModel"', "A UNet2DConditionModel was given"),
+        ('"diffusers",\n    "UNet2DModel"', '"os",\n    "UNet2DModel"', "classes from 'os'"),
+    ]:
+        assert old in index
+        (tmp_path / "model_index.json").write_text(index.replace(old, new))
+        with pytest.raises(ValueError, match=reason):
+            from_diffusers(tmp_path)
+
+
+def test_without_diffusers_the_way_to_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)  # what an import finds where it is not installed
+    assert to_diffusers([0, 2]) == [1]
+    with pytest.raises(ImportError, match=r"run: pip install 'ddpm-dp\[pretrained\]'"):
+        from_diffusers("folder")
+
+
+def test_the_command_line_takes_a_diffusers_folder(tmp_path, capsys):
+    """Measured, solved and sampled with files alone; and a hub id is only asked for where it is said to be one."""
+    scheduler = DDPMScheduler(num_train_timesteps=T, variance_type="fixed_large")
+    DDPMPipeline(unet().float(), scheduler).save_pretrained(tmp_path / "model")
+    for command in """
+        measure {0}/model digits --images 60 --device cpu --out {0}/train.npz
+        measure {0}/model digits --images 60 --device cpu --split test --fitted {0}/train.npz --out {0}/test.npz
+        solve {0}/train.npz --variance beta --budgets 5 --held-out {0}/test.npz --out {0}/paths.json
+        sample {0}/model {0}/paths.json -K 5 -n 4 --device cpu --out {0}/samples.png
+    """.strip().splitlines():
+        assert main([word.format(tmp_path) for word in command.split()]) == 0, command
+    model = from_diffusers(tmp_path / "model", levels=17)
+    train = measure(model, ddpm_dp.load_dataset("digits").train[:60], progress=False)
+    best = ddpm_dp.solve(step_costs(train, "beta"), 5)
+    assert ddpm_dp.PathFile.load(tmp_path / "paths.json").paths[5].tolist() == best.path(5).tolist()
+    capsys.readouterr()
+    assert main(["measure", "google/ddpm-cifar10-32", "digits", "--out", str(tmp_path / "x.npz")]) == 2
+    assert "--diffusers" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""What can be searched: forms and tables say the same, and wrong ones are refused."""
+
+import numpy as np
+import pytest
+
+from ddpm_dp.solver import AffineCosts, LogAffineCosts, solve
+from tests.solver.examples import GOOD, STRUCTURES, realistic
+
+
+def test_table_and_steps_agree():
+    for structure in STRUCTURES:
+        costs = realistic(structure, 30)
+        t, s = np.mgrid[:31, :31]
+        np.testing.assert_array_equal(costs.table(), costs.of_steps(t, s))
+
+
+@pytest.mark.parametrize(
+    "L, words",
+    [
+        (np.where(np.eye(4, k=-1), np.nan, GOOD), r"L\[1, 0\] is nan"),
+        (np.where(np.eye(4, k=-2), -np.inf, GOOD), r"L\[2, 0\] is -inf"),
+        (GOOD.T, r"L\[0, 1\] is 1.0, expected inf where s >= t"),
+        (np.zeros((4, 4)), "expected inf where s >= t"),
+        (GOOD[:3], r"shape \(3, 4\)"),
+        (GOOD[0], r"shape \(4,\)"),
+        (np.array([[np.inf]]), "T >= 1"),
+    ],
+)
+def test_refuses_tables(L, words):
+    with pytest.raises(ValueError, match=words):
+        solve(L)
+
+
+def test_refuses_arrays():
+    good = {"first": [0, 1, 2], "g": [0, 2, 1], "m": [0, 1, 1], "scale": 1.0}
+    solve(LogAffineCosts(**good))
+    for change, words in [
+        ({"g": [0, 2, 1, 0]}, r"g has shape \(4,\), expected \(3,\)"),
+        ({"first": [0]}, r"first has shape \(1,\)"),
+        ({"first": [0, np.nan, 1]}, r"first\[1\] is nan"),
+        ({"first": [0, 1, -np.inf]}, r"first\[2\] is -inf"),
+        ({"m": [0, 1, np.inf]}, r"m\[2\] is inf"),
+        ({"m": [0, 1, -1]}, r"m\[2\] is -1.0"),
+        ({"g": [0, 1, 2]}, "g rises from 1.0 at t = 1"),
+        ({"scale": 0.0}, "scale is 0.0"),
+        ({"prior": np.nan}, "prior is nan"),
+        ({"first": [0, 0, 1e10]}, "more than float64 can search"),
+        ({"m": [0, 1, 1e160]}, "more than float64 can search"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            LogAffineCosts(**{**good, **change})
+    with pytest.raises(ValueError, match=r"h\[1\] is inf"):
+        AffineCosts(first=[0, 1, 2], a=[0, 0, 0], b=[0, 0, 0], g=[0, 2, 1], h=[0, np.inf, 1])
+    with pytest.raises(ValueError, match="s holds int64 in -1 .. -1"):
+        LogAffineCosts(**good).of_steps(2, -1)

@@ -1,0 +1,253 @@
+"""The search against brute force, its methods against each other, and what it refuses."""
+
+import doctest
+import subprocess
+import sys
+from importlib import import_module
+from pkgutil import walk_packages
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ddpm_dp import solver
+from ddpm_dp.solver import AffineCosts, LogAffineCosts, TableCosts, certify, memory, solve
+from tests.solver.examples import (
+    GOOD,
+    RTOL,
+    STRUCTURES,
+    analytic,
+    assert_paths,
+    assert_same,
+    brute_force,
+    cosine_abar,
+    posterior,
+    realistic,
+    smooth_m,
+)
+
+# Property tests ------------------------------------------------------------------------------------------------------
+
+few_T = st.shared(st.integers(1, 8), key="T")
+
+
+def lists_of(elements):
+    return few_T.flatmap(lambda T: st.lists(elements, min_size=T + 1, max_size=T + 1))
+
+
+# Zero, tiny, huge, and few enough values that neighbours are often equal; noisy or, once sorted, monotone.
+errors = st.one_of(st.sampled_from([0.0, 1e-300, 1e-12, 0.5, 1.0, 1e8, 1e30]), st.floats(1e-6, 10.0))
+many_m = st.one_of(lists_of(errors), lists_of(errors).map(sorted))
+log_snr_steps = lists_of(st.sampled_from([0.0, 1e-9, 0.1, 1.0, 4.0]))
+first_steps = lists_of(st.one_of(st.just(np.inf), st.floats(-10, 1e5), st.sampled_from([0.0, 1e-6, 1e8])))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@settings(max_examples=150, deadline=None)
+@given(m=many_m, log_snr=log_snr_steps, first=first_steps, d=st.sampled_from([1, 2, 64, 12288]))
+@example(m=[0] + [1e100] * 5, log_snr=[1.0] * 6, first=[0, 0, 1e8, 1e5, 0, 1e8], d=1)  # beyond exp
+@example(m=[0] * 7 + [1e30], log_snr=[0] * 6 + [1e-9, 0], first=[np.inf] * 4 + [1, 0, np.inf, np.inf], d=1)  # 1e25 + 1
+@example(m=[0.0] * 5, log_snr=[0.0] * 5, first=[np.inf] * 5, d=2)
+def test_all_methods_equal_brute_force(structure, m, log_snr, first, d):
+    abar = 1 / (1 + np.exp(np.cumsum(log_snr) - 10))
+    costs = structure(abar, np.array(m), d, np.array(first))
+    L = costs.table()
+    expected = brute_force(L)
+    for method in ("envelope", "dense", "auto"):
+        frontier = solve(costs, method=method)
+        assert_same(frontier.values, expected, costs)
+        assert_paths(costs, frontier)
+    frontier = solve(L)  # a bare table: divide or dense, as it turns out
+    assert_same(frontier.values, expected, costs)
+    assert_paths(TableCosts(L), frontier)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32), T=st.integers(9, 90), d=st.sampled_from([1, 12288]))
+def test_all_methods_agree_on_longer_chains(structure, seed, T, d):
+    random = np.random.default_rng(seed)
+    abar = 1 / (1 + np.exp(np.cumsum(random.choice([0, 0.01, 0.2, 1], T + 1)) - 9))
+    m = smooth_m(abar) * np.exp(random.choice([0, 0.1, 3, 30]) * random.standard_normal(T + 1))
+    m[random.random(T + 1) < random.choice([0, 0.3])] = 0
+    costs = structure(abar, m, d, d * np.exp(random.choice([0, 1, 3]) * random.standard_normal(T + 1)))
+    dense = solve(costs, method="dense")
+    for frontier in (dense, solve(costs), solve(costs.table())):
+        assert_same(frontier.values, dense.values, costs)
+        assert_paths(costs, frontier)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), T=st.integers(1, 8))
+def test_tables_equal_brute_force(data, T):
+    cost = st.one_of(st.just(np.inf), st.floats(-100, 100), st.integers(0, 3).map(float))
+    L = np.full((T + 1, T + 1), np.inf)
+    L[np.tril_indices(T + 1, -1)] = data.draw(st.lists(cost, min_size=T * (T + 1) // 2, max_size=T * (T + 1) // 2))
+    frontier = solve(L)
+    np.testing.assert_allclose(frontier.values, brute_force(L), rtol=RTOL, atol=1e-12)
+    assert_paths(TableCosts(L), frontier)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    g=lists_of(st.floats(-5, 5)).map(sorted),
+    h=lists_of(st.floats(-5, 5)).map(sorted),
+    first=lists_of(st.one_of(st.just(np.inf), st.floats(-10, 10))),
+)
+def test_divide_and_conquer_equals_brute_force_on_monge_tables(g, h, first):
+    """L = (g_s - g_t) h_t is Monge where g falls and h rises."""
+    g, h = np.array(g[::-1]), np.array(h)
+    costs = AffineCosts(first=first, a=-g * h, b=np.zeros_like(g), g=g, h=h)
+    frontier = solve(costs, method="divide")
+    assert frontier.method == "divide"
+    np.testing.assert_allclose(frontier.values, brute_force(costs.table()), rtol=RTOL, atol=1e-12)
+    assert_paths(costs, frontier)
+
+
+# Larger cases ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 3.0])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_envelope_equals_dense_at_every_budget(structure, noise):
+    costs = realistic(structure, 700, noise)
+    envelope, dense = solve(costs, method="envelope"), solve(costs, method="dense")
+    assert_same(envelope.values, dense.values, costs)
+    for frontier in (envelope, dense):
+        assert_paths(costs, frontier)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_4000_timesteps_lose_no_precision_at_12288_dimensions(structure):
+    """d/2 exp(2C/d) on a long chain whose decoder costs nothing: even 1e-3 nats keep their digits."""
+    costs = realistic(structure, 4000)
+    costs = type(costs)(**{**vars(costs), "first": np.where(np.arange(4001) > 1, costs.first, 0.0)})
+    envelope = solve(costs)
+    assert envelope.method == "envelope"
+    for K in (1000, 3000, 4000):
+        path = envelope.path(K)
+        price = np.sort(costs.of_steps(path[1:], path[:-1])).sum()
+        assert abs(envelope.nats(K) - price) <= RTOL * price
+    assert_same(envelope.values[:201], solve(costs, 200, method="dense").values, costs)
+
+
+def test_queries_that_jump_across_the_hull():
+    """m that alternates sends every query to the other end of the hull, further than the kernels walk."""
+    abar = cosine_abar(600)
+    m = smooth_m(abar)
+    m[::2] *= 1e-9
+    for structure in STRUCTURES:
+        costs = structure(abar, m, 3072, np.full(601, 10.0))
+        assert_same(solve(costs).values, solve(costs, method="dense").values, costs)
+
+
+@pytest.mark.parametrize("T", [15, 16, 17, 63, 64, 65, 66, 130, 150])
+def test_dense_at_the_seams_of_its_blocks(T):
+    L = np.where(np.tri(T + 1, k=-1, dtype=bool), np.random.default_rng(T).random((T + 1, T + 1)), np.inf)
+    best = np.where(np.arange(T + 1) == 0, 0.0, np.inf)
+    frontier = solve(L, method="dense")
+    for K in range(1, T + 1):
+        best = (L + best).min(axis=1)  # Algorithm 1, as printed
+        assert frontier.nats(K) == best[T]
+        assert len(set(frontier.path(K))) == K + 1
+
+
+def test_smooth_posterior_table_is_monge_and_noisy_is_not():
+    assert solve(realistic(posterior, 300).table()).method == "divide"
+    assert solve(realistic(posterior, 300, noise=0.1).table()).method == "dense"
+    with pytest.raises(ValueError, match="fails the Monge test at t = "):
+        solve(realistic(posterior, 300, noise=0.1), method="divide")
+
+
+def test_fewer_budgets_are_the_first_of_all_budgets():
+    costs = realistic(analytic, 200, noise=0.1)
+    everything = solve(costs)
+    for K in (1, 2, 37):
+        frontier = solve(costs, K)
+        assert frontier.budgets.tolist() == list(range(1, K + 1))
+        np.testing.assert_array_equal(frontier.values, everything.values[: K + 1])
+        np.testing.assert_array_equal(frontier.path(K), everything.path(K))
+
+
+def test_g_that_is_not_monotone_is_searched_densely():
+    g, h = np.array([0, 1.0, 3.0, 2.0, 5.0]), np.ones(5)
+    costs = AffineCosts(first=np.arange(5.0), a=np.zeros(5), b=np.zeros(5), g=g, h=h)
+    assert solve(costs).method in ("divide", "dense")
+    np.testing.assert_allclose(solve(costs).values, brute_force(costs.table()), rtol=RTOL)
+    with pytest.raises(ValueError, match="not monotone"):
+        solve(costs, method="envelope")
+
+
+def test_objects_with_the_cost_interface():
+    class Plain:
+        T, prior = 50, 7.0
+
+        def table(self):
+            return realistic(posterior, 50).table()
+
+    class Structured(Plain):
+        def structure(self):
+            return realistic(posterior, 50)
+
+    class Unstructured(Plain):
+        def structure(self):
+            return None
+
+    bare = solve(Plain().table())
+    assert solve(Structured()).method == "envelope"
+    for costs in (Plain(), Structured(), Unstructured()):
+        np.testing.assert_allclose(solve(costs).values, bare.values + 7.0, rtol=RTOL)  # the prior is paid once
+
+
+def test_one_timestep():
+    for costs in (np.array([[np.inf, np.inf], [2.0, np.inf]]), LogAffineCosts([0, 2.0], [0, 1.0], [0, 1.0], 0.5, 0.0)):
+        frontier = solve(costs)
+        assert frontier.path(1).tolist() == [0, 1] and frontier.nats(1) == 2.0
+        assert certify(costs, frontier, 1).is_optimal
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("K", [0, -1, 4, True, np.True_, 2.0, "three", None])
+def test_refuses_budgets(K):
+    with pytest.raises(ValueError, match="budgets = .* steps on a path to T = 3; expected a whole number from 1 to 3"):
+        solve(GOOD, K)
+    with pytest.raises(ValueError, match="K = .* solved for up to 3; expected a whole number from 1 to 3"):
+        solve(GOOD).path(K)
+    with pytest.raises(ValueError, match="K = .* expected a whole number from 1 to 3"):
+        solve(GOOD).nats(K)
+
+
+def test_a_budget_that_was_not_solved():
+    """What counts is how far the frontier was solved, not T."""
+    with pytest.raises(ValueError, match="K = 3 steps, of a frontier that was solved for up to 2; .* from 1 to 2"):
+        solve(GOOD, 2).path(3)
+
+
+def test_refuses_methods():
+    with pytest.raises(ValueError, match="method = 'fast' is not known; expected one of auto, envelope, divide, dense"):
+        solve(GOOD, method="fast")
+    with pytest.raises(ValueError, match="use method='auto'"):
+        solve(GOOD, method="envelope")
+
+
+def test_refuses_what_does_not_fit_into_memory(monkeypatch):
+    costs = realistic(posterior, 2000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**20)
+    with pytest.raises(ValueError, match="T = 2000 with K = 2000 takes 0.00755 GiB and 0.000977 GiB are available"):
+        solve(costs)
+    with pytest.raises(ValueError, match="A table of T = 2000 takes 0.0298 GiB"):
+        solve(costs, 10, method="dense")
+    assert solve(costs, 10).T == 2000
+
+
+def test_the_search_needs_neither_torch_nor_numba_to_be_imported():
+    program = "import sys, ddpm_dp.solver; sys.exit(bool({'torch', 'numba'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_docstring_examples():
+    for module in walk_packages(solver.__path__, "ddpm_dp.solver."):
+        assert doctest.testmod(import_module(module.name)).failed == 0

@@ -1,0 +1,161 @@
+"""The reverse variances that need a second output of the network: `learned` (v) and `predicted` (u)."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Normal
+
+from ddpm_dp import (
+    DenoisingStatistics,
+    MixtureDenoiser,
+    NoiseSchedule,
+    Prediction,
+    measure,
+    negative_elbo,
+    sample,
+    solve,
+    step_costs,
+)
+from ddpm_dp.variances import FAMILIES, step_nats
+from ddpm_dp.variances.bins import learned_averages, predicted_averages
+from tests.conftest import draw
+
+
+class TwoHeaded(MixtureDenoiser):
+    """The exact denoiser with a second output that depends on x_t and on the coordinate, right or not."""
+
+    def __init__(self, second: str):
+        super().__init__(NoiseSchedule.cosine(100), [[0.5, -0.2], [-0.4, 0.3]], std=0.15, weights=[0.3, 0.7])
+        self.second = second
+
+    def __call__(self, x_t, t):
+        x0 = super().__call__(x_t, t).x0
+        if self.second == "v":
+            return Prediction(x0, v=torch.sigmoid(2 * x_t - 0.5))
+        noise, t = self.noise, t[0].item()
+        spread = self.std**2 * noise.sigma2[t] / (noise.abar[t] * self.std**2 + noise.sigma2[t])
+        return Prediction(x0, u=spread * torch.exp(0.3 * x_t))
+
+
+@pytest.fixture(scope="module", params=["learned", "predicted"])
+def case(request):
+    denoiser = TwoHeaded(FAMILIES[request.param].output)
+    points = draw(denoiser, 2000, seed=1)
+    return request.param, denoiser, points, measure(denoiser, points, progress=False)
+
+
+@pytest.mark.parametrize("path", [[0, 1, 100], [0, 2, 30, 31, 100], list(range(0, 101, 5))])
+def test_price_is_the_elbo_simulated_directly(case, path):
+    variance, denoiser, points, statistics = case
+    direct = negative_elbo(denoiser, points, path, variance=variance, seed=3).sum(1)
+    price = step_costs(statistics, variance).of(path)
+    error = math.hypot(price.standard_error, direct.std() / math.sqrt(len(direct)))
+    assert abs(direct.mean() - price.total) < 3 * error
+    # The errors agree too: that of the histogram's price takes the second outputs of all groups to be alike.
+    assert price.standard_error == pytest.approx(direct.std() / math.sqrt(len(direct)), rel=0.7)
+
+
+def test_histogram_error_is_within_its_bound(case):
+    """Every L(t, s) of a table against the sum over coordinates, image by image, on the very same draws."""
+    variance, denoiser, points, _ = case
+    few = points[:20]
+    statistics = measure(denoiser, few, progress=False)
+    costs, noise = step_costs(statistics, variance), denoiser.noise
+    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal(2) for i in range(20)])
+    L = costs.table()
+    for t in (2, 10, 50, 100):
+        x_t = torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * eps)
+        prediction = denoiser(x_t, torch.tensor([t]))
+        second, e2 = prediction.second(FAMILIES[variance].output), (torch.from_numpy(few) - prediction.x0) ** 2
+        y = second if variance == "learned" else second.log()
+        width = ((y.max() - y.min()) / 255).item()
+        for s in range(1, t):
+            delta, ratio = noise.snr[s] - noise.snr[t], np.log(noise.sigma2[t] / noise.sigma2[s])
+            rate = second * ratio if variance == "learned" else torch.log1p(second * delta)
+            direct = (0.5 * (rate + (1 + delta * e2) * torch.exp(-rate) - 1)).sum(1).mean().item()
+            # max |f''| of f(y) = log rho + (1 + delta e^2) / rho - 1: ratio^2 (1 + delta e^2) for y = v; for y = log u,
+            # where log rho and 1 / rho have second derivatives of at most 1/4 and 1/8, ... (1/4 + (1 + delta e^2) / 8)
+            gain = 1 + delta * e2
+            curvature = ratio**2 * gain if variance == "learned" else 0.25 + gain / 8
+            bound = (0.5 * curvature * width**2 / 8).sum(1).mean().item()
+            assert abs(L[t, s] - direct) <= bound + 1e-9 * abs(direct)
+            assert bound < 0.01 * abs(direct) + 1e-3
+
+
+def test_decoder_is_that_of_its_convention(case):
+    variance, denoiser, points, statistics = case
+    noise, t = denoiser.noise, 7
+    smallest = noise.posterior(2, 1).variance
+    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal(2) for i in range(len(points))])
+    x_0 = torch.from_numpy(points)
+    prediction = denoiser(noise.alpha[t] * x_0 + noise.sigma[t] * torch.from_numpy(eps), torch.tensor([t]))
+    if variance == "learned":
+        spread = torch.exp(prediction.v * np.log(noise.sigma2[t]) + (1 - prediction.v) * np.log(smallest))
+    else:
+        spread = prediction.u
+    nats = -Normal(prediction.x0, spread.sqrt()).log_prob(x_0).sum(1).mean().item()
+    assert statistics.mean(statistics.decoder[variance])[0][t] == pytest.approx(nats, rel=1e-9)
+
+
+def test_constant_v_gives_back_the_two_bounds(mixture, points):
+    class Constant(MixtureDenoiser):
+        second, value = "v", 0.0
+
+        def __call__(self, x_t, t):
+            return Prediction(super().__call__(x_t, t).x0, v=torch.full_like(x_t, self.value))
+
+    constant = Constant(mixture.noise, mixture.means.numpy(), mixture.std, mixture.log_weights.exp().numpy())
+    for constant.value, bound in ((0.0, "posterior"), (1.0, "beta")):
+        statistics = measure(constant, points[:50], progress=False)
+        learned, fixed = (step_costs(statistics, name).table() for name in ("learned", bound))
+        np.testing.assert_allclose(learned[2:, 1:], fixed[2:, 1:], rtol=1e-9)
+
+
+def test_file_keeps_the_second_output(case, tmp_path):
+    variance, _, _, statistics = case
+    again = DenoisingStatistics.load(statistics.save(tmp_path / "stats.npz"))
+    price, kept = (step_costs(s, variance).of([0, 5, 40, 100]).total for s in (statistics, again))
+    assert kept == pytest.approx(price, rel=1e-5)  # its histograms are kept in float32
+    assert (
+        solve(step_costs(again, variance)).path(5).tolist() == solve(step_costs(statistics, variance)).path(5).tolist()
+    )
+
+
+@pytest.mark.parametrize("variance", ["learned", "predicted"])
+def test_averages_over_bins_are_those_of_step_nats(variance):
+    """The compiled loops against the one formula, bin by bin, from the shortest steps to the longest."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([[0.0], 10.0 ** np.arange(-12, 7 if variance == "predicted" else 2)])
+    mass, error = rng.dirichlet(np.ones(256)), rng.random(256)
+    centres = np.linspace(0.02, 0.9, 256) if variance == "learned" else np.exp(np.linspace(-12, 1, 256))
+    averages = learned_averages if variance == "learned" else predicted_averages
+    log_rho, shrink, weighted = averages(centres, mass, error, x)
+    each = np.outer(x, centres) if variance == "learned" else np.log1p(np.outer(x, centres))
+    np.testing.assert_allclose((log_rho + shrink) / 2, step_nats(each, 0.0) @ mass, rtol=1e-12, atol=1e-14)  # 256 sums
+    slope = (step_nats(each, 1.0) - step_nats(each, 0.0)) @ error
+    np.testing.assert_allclose(weighted / 2, slope, rtol=1e-12)
+
+
+def test_a_denoiser_without_the_output_is_refused(mixture, statistics):
+    for variance in ("learned", "predicted"):
+        with pytest.raises(ValueError, match="second output"):
+            step_costs(statistics, variance)
+        with pytest.raises(ValueError, match="needs a denoiser with an output"):
+            sample(mixture, [0, 50, 100], 1, variance=variance, progress=False)
+
+
+def test_step_nats_is_the_same_for_arrays_and_tensors():
+    rate, gain = np.linspace(0, 3, 7), np.linspace(0.1, 2, 7)
+    expected = 0.5 * (rate + (1 + gain) * np.exp(-rate) - 1)
+    np.testing.assert_allclose(step_nats(rate, gain), expected, rtol=1e-12)
+    torch.testing.assert_close(step_nats(torch.tensor(rate), torch.tensor(gain), torch.expm1), torch.tensor(expected))
+
+
+def test_log_rho_of_a_tensor_and_of_an_array():
+    noise, u = NoiseSchedule.cosine(10), np.array([0.1, 2.0])
+    for variance in ("learned", "predicted"):
+        family = FAMILIES[variance]
+        from_array = family.log_rho(noise, 7, 3, seen=u)
+        np.testing.assert_allclose(family.log_rho(noise, 7, 3, seen=torch.tensor(u)).numpy(), from_array)
