@@ -34,7 +34,7 @@ unit: $(VENV)/all
 # The explorer in headless Chromium, which is Debian's (installed if it is missing and you are root).
 browser: $(VENV)/all
 	command -v chromium chromium-browser google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium; }
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/test_explorer_browser.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/explorer/test_browser.py
 
 notebooks: $(VENV)/all
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --nbval-lax --ignore=notebooks/assignments notebooks

@@ -9,8 +9,11 @@ import time
 import numpy as np
 
 from ddpm_dp import DenoisingStatistics, NoiseSchedule
-from ddpm_dp.exploration import MINE, Source
 from ddpm_dp.explorer import Explorer
+from ddpm_dp.explorer.source import Source
+from ddpm_dp.explorer.view import MINE
+from ddpm_dp.statistics import Cells, DecoderPrices
+from ddpm_dp.variances import DECODERS
 
 BUDGETS = [*range(4, 65, 2), *range(62, 3, -3), 100, 200, 400]  # a drag up, a drag down, and some jumps
 
@@ -27,14 +30,18 @@ def invented(T: int, groups: int = 32) -> Source:
         squared_error = m * np.exp(0.05 * rng.standard_normal((groups, 1)))
         fitted_m = squared_error.mean(0) if fitted_m is None else fitted_m
         first = np.tile(np.r_[np.inf, d * (0.7 + 0.5 * np.log1p(snr[1] * m[1:]))], (groups, 1))
+        counts = np.full(groups, 100)
+        decoders = (DECODERS["fixed"], DECODERS["analytic"])
         return DenoisingStatistics(
-            noise=noise, shape=(1, 28, 28), levels=256, counts=np.full(groups, 100), squared_error=squared_error,
-            decoder={"fixed": first, "analytic": first}, prior=np.zeros(groups), fitted_m=fitted_m, model_id="invented",
-            data_id=data_id, fitted_on="train", seed=0, measured=np.arange(1, T + 1),
+            noise=noise, shape=(1, 28, 28), levels=256, counts=counts,
+            cells={"all": Cells.one(squared_error, counts, fitted_m)},
+            decoders={each.name: DecoderPrices(each.name, each.words, each.convention, first) for each in decoders},
+            prior=np.zeros(groups), model_id="invented", data_id=data_id, fitted_on="train", seed=0,
+            measured=np.arange(1, T + 1),
         )  # fmt: skip
 
     training = statistics("train", None)
-    return Source(f"invented, T = {T:,}", training, statistics("test", training.fitted_m))
+    return Source(training, statistics("test", training.fitted_m), name=f"invented, T = {T:,}")
 
 
 def milliseconds(events) -> str:

@@ -5,6 +5,7 @@ Watson, Ho, Norouzi, Chan: "Learning to Efficiently Sample from Diffusion Probab
 
 import os
 from importlib import import_module
+from typing import Any
 
 # Threads that wait should sleep: spinning, as is OpenMP's habit, they slow small networks many times over on a busy
 # machine. OpenMP asks when torch is first imported, so it must be said here.
@@ -40,7 +41,7 @@ _ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
 __all__ = [*_ROOM_OF]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Load a name's room when it is first asked for, so that `import ddpm_dp` and the solver need no torch."""
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'ddpm_dp' has no attribute {name!r}")
@@ -49,5 +50,5 @@ def __getattr__(name: str):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

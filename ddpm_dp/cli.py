@@ -190,7 +190,8 @@ def sample(options: Options) -> None:
     if len(model.shape) == 3:
         plotting.image_grid(ax, images, columns=-int(-(options.n**0.5) // 1))
     else:
-        ax.scatter(*images.numpy().T, s=4)
+        x, y = images.numpy().T
+        ax.scatter(x, y, s=4)
         ax.set(xlabel="x", ylabel="y", aspect="equal")
     write_whole(options.out, lambda temporary: figure.savefig(temporary, format="png", dpi=150))
     print(f"Wrote {options.out}: {options.n} samples in {options.K} steps.")

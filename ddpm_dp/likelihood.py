@@ -43,7 +43,7 @@ def negative_elbo(
     x_0 = denoiser.images(images)
     rng = torch.Generator().manual_seed(seed)
 
-    def tensor(value: float) -> Tensor:
+    def tensor(value: float | np.ndarray) -> Tensor:
         return torch.tensor(float(value), dtype=torch.float64)
 
     exact = x_0.cpu().double()
@@ -62,7 +62,7 @@ def negative_elbo(
             columns.append(-decoder_log_likelihood(exact, xhat_0, spread, denoiser.levels))
         else:
             q = noise.posterior(t, s)
-            reverse = q.variance * torch.as_tensor(family.log_rho(noise, t, s, cells, seen)).exp()
+            reverse = float(q.variance) * torch.as_tensor(family.log_rho(noise, t, s, cells, seen)).exp()
             mean_q = basis.coefficients(q.x0 * exact + q.xt * x_t)
             mean_p = basis.coefficients(q.x0 * xhat_0 + q.xt * x_t)
             columns.append(normal_kl(mean_q, tensor(q.variance), mean_p, reverse).flatten(1).sum(1))

@@ -11,9 +11,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ddpm_dp.checks import whole
 from ddpm_dp.registry import Registry
+
+Timesteps = int | np.integer | np.ndarray  # one, or an array of them
 
 
 class Posterior(NamedTuple):
@@ -40,7 +43,7 @@ class NoiseSchedule:
 
     abar: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         abar = np.array(self.abar, dtype=np.float64)
         if abar.ndim != 1 or len(abar) < 3:
             raise ValueError(
@@ -53,7 +56,7 @@ class NoiseSchedule:
         object.__setattr__(self, "abar", abar)
 
     @classmethod
-    def from_betas(cls, betas) -> "NoiseSchedule":
+    def from_betas(cls, betas: ArrayLike) -> "NoiseSchedule":
         """abar_t = prod_{i <= t} (1 - beta_i), from beta_1..beta_T (T numbers in (0, 1])."""
         betas = np.asarray(betas, dtype=np.float64)
         if betas.ndim != 1 or not ((betas > 0) & (betas <= 1)).all():
@@ -94,7 +97,7 @@ class NoiseSchedule:
         with np.errstate(divide="ignore"):
             return self.abar / self.sigma2
 
-    def posterior(self, t, s) -> Posterior:
+    def posterior(self, t: Timesteps, s: Timesteps) -> Posterior:
         """Coefficients of q(x_s | x_t, x_0) for any jump 0 <= s < t; t and s are integers or integer arrays.
 
         With beta_{t|s} = 1 - abar_t / abar_s, the variance is beta~_{t|s} = beta_{t|s} sigma_s^2 / sigma_t^2.

@@ -5,6 +5,9 @@ Devices, communication, mixed precision and DDP are Hugging Face Accelerate's; a
 """
 
 import os
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +35,7 @@ def usable_device(name: str | torch.device | None = None) -> torch.device:
         ) from error
 
 
-def _accelerate():
+def _accelerate() -> ModuleType:
     try:
         import accelerate
     except ImportError as error:
@@ -52,7 +55,7 @@ class Processes:
 
     def __init__(self, device: torch.device):
         self.rank, self.size, self.device = 0, 1, device
-        self._accelerator = None
+        self._accelerator: Any = None  # alone
         if launched():
             self._accelerator = _accelerate().Accelerator(cpu=device.type == "cpu")
             self.rank, self.size = self._accelerator.process_index, self._accelerator.num_processes
@@ -89,7 +92,7 @@ class Processes:
         """The network to call while training: its gradients are then the mean over all processes (DDP)."""
         return self._accelerator.prepare_model(network) if self._accelerator else network
 
-    def autocast(self):
+    def autocast(self) -> AbstractContextManager[object]:
         """Mixed precision for training: as the launcher was told; alone, bf16 on CUDA. (On a CPU it saves nothing.)"""
         if self._accelerator:
             return self._accelerator.autocast()

@@ -18,10 +18,10 @@ from ddpm_dp import (
     step_costs,
     weighted_costs,
 )
+from ddpm_dp.statistics import Cells, DecoderPrices
 from ddpm_dp.strides import even, log_snr, quadratic
-from ddpm_dp.variances import SCALAR
-
-from .conftest import draw
+from ddpm_dp.variances import DECODERS, SCALAR
+from tests.conftest import draw
 
 
 def exact_statistics(noise: NoiseSchedule, d: int, std: float) -> DenoisingStatistics:
@@ -38,10 +38,12 @@ def exact_statistics(noise: NoiseSchedule, d: int, std: float) -> DenoisingStati
         shape=(d,),
         levels=None,
         counts=np.array([1]),
-        squared_error=m[None],
-        decoder={"analytic": decoder[None], "fixed": fixed[None]},
+        cells={"all": Cells.one(m[None], np.array([1]), fitted_m=m)},
+        decoders={
+            name: DecoderPrices(name, DECODERS[name].words, DECODERS[name].convention, nats[None])
+            for name, nats in {"analytic": decoder, "fixed": fixed}.items()
+        },
         prior=np.array([prior]),
-        fitted_m=m,
         model_id="exact",
         data_id="exact",
         fitted_on="exact",
@@ -87,7 +89,7 @@ def test_step_price_is_the_kl_of_torch_distributions(mixture, points, statistics
     kl = kl_divergence(q, p).numpy()
     costs = step_costs(statistics, variance)
     # Price of the step alone, with the error of both estimates: they share the images, not the noise.
-    groups = costs.between(np.array([t]), np.array([s]), statistics.squared_error[:, [t]])
+    groups = costs.between.of_groups(np.array([t]), np.array([s]))
     price, error = (float(x[0]) for x in statistics.mean(groups))
     assert abs(price - kl.mean()) < 4 * math.hypot(error, kl.std() / math.sqrt(len(kl)))
     assert costs.table()[t, s] == pytest.approx(price, rel=1e-9)

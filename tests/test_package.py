@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ddpm_dp.demo import demo
 
 import ddpm_dp
 from ddpm_dp import DenoisingStatistics, PathFile, TrainConfig, load
 from ddpm_dp.cli import main
-from ddpm_dp.demo import demo
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,8 +4,7 @@ import torch
 
 from ddpm_dp import MixtureDenoiser, NoiseSchedule, ddim, measure, sample
 from ddpm_dp.strides import even
-
-from .conftest import draw
+from tests.conftest import draw
 
 
 def fixed_noise(n, K, d, seed=0):

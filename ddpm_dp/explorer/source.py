@@ -56,7 +56,7 @@ class Source(Measured[DenoisingStatistics]):
 
     @property
     def priced_on(self) -> DenoisingStatistics:
-        """The statistics that prices are read from: the training ones where nothing was held out, and the screen says so."""
+        """The statistics that prices are read from: the training ones where nothing was held out."""
         return self.held_out or self.train
 
     @property

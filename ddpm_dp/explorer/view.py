@@ -11,7 +11,7 @@ import numpy as np
 
 from ddpm_dp.files import DATA
 from ddpm_dp.paths import to_diffusers
-from ddpm_dp.variances import FAMILIES
+from ddpm_dp.variances import FAMILIES, SCALAR
 
 if TYPE_CHECKING:
     from ddpm_dp.explorer.search import Exploration
@@ -52,9 +52,9 @@ class View:
     @cached_property
     def gap(self) -> tuple[float, float]:
         """Bits/dim that the DP's K steps cost more than all T steps, and its standard error (the images are shared)."""
-        if self.exploration.prices.form is None:
-            return self.bits[DP][0] - self.exploration.all_steps[0], np.nan  # histograms: too slow for a drag
-        return self._difference(self.best, np.arange(self.exploration.T + 1))
+        if self.exploration.variance in SCALAR:
+            return self._difference(self.best, np.arange(self.exploration.T + 1))
+        return self.bits[DP][0] - self.exploration.all_steps[0], np.nan  # histograms: too slow for a drag
 
     @cached_property
     def lead(self) -> tuple[float, float]:

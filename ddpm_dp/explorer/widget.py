@@ -6,7 +6,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,6 @@ REST = 0.3  # seconds without an event before samples are drawn: a drag does not
 KEPT = 6  # searches that are kept: 32 MB each at T = 4,000
 FRAMES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 256, 512)
 GUIDE = "The explorer is live where this notebook runs (`make lab`), or as a page by itself (`make explorer`)."
-
 
 Asked = tuple[Source, str, str]  # a source, a reverse variance and an objective: a search to be had
 
@@ -259,11 +258,15 @@ class Explorer:
         from IPython.display import HTML
         from tqdm.auto import tqdm
 
-        drawn = {}
+        drawn: dict[int, bytes] = {}
         if self._source.model:
             for K in tqdm([K for K in budgets if K <= samples_up_to], "sampling", unit="budget", leave=False):
                 view = self.exploration.at(K, *self._rival(self.view.rival, K))
-                drawn[K] = self._sample(self._source, view, self.exploration.variance, self._seed, threading.Event())
+                picture = self._sample(self._source, view, self.exploration.variance, self._seed, threading.Event())
+                if isinstance(picture, Exception):
+                    raise picture
+                assert picture is not None, "nobody cancels these"
+                drawn[K] = picture
         return HTML(frames(self.exploration, budgets, self._rival_before, self.view.K, drawn))
 
     # Events -----------------------------------------------------------------------------------------------------------
@@ -520,13 +523,14 @@ class Explorer:
                 self._loop.call_soon_threadsafe(self._progressed, cancelled, done / total)
 
         try:
+            assert source.model is not None, "who asks for samples has looked"
             if source.model not in self._models:
                 self._models[source.model] = load(source.model)
-            settings = {"variance": variance, "statistics": source.train, "seed": seed, "progress": False}
-            drawn = {
-                name: sample(self._models[source.model], path, SAMPLES, callback=step, **settings).numpy()
-                for name, path in reversed(view.paths.items())
-            }
+            draw = partial(
+                sample, self._models[source.model], n=SAMPLES, variance=variance, statistics=source.train, seed=seed,
+                callback=step, progress=False,
+            )  # fmt: skip
+            drawn = {name: draw(path).numpy() for name, path in reversed(view.paths.items())}
             return sheet(drawn, view.K)
         except Cancelled:
             return None

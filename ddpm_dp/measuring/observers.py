@@ -6,9 +6,9 @@ output) is known after the first. In between, and at the end, processes add up w
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from ddpm_dp.outputs import OUTPUTS
 from ddpm_dp.processes import Processes
 from ddpm_dp.registry import Whole
 from ddpm_dp.statistics import ALL
-from ddpm_dp.variances.decoders import DECODERS, Decoder
+from ddpm_dp.variances import FAMILIES, ReverseVariance
+from ddpm_dp.variances.decoders import Decoder
 
 BINS = 256  # of a second output's histogram: see `Cells` for what so many bins are good for
 
@@ -194,15 +195,26 @@ class DecoderPrice(Observer):
         return {f"decoder.{self.decoder.name}": self.setting.mean(self.total)}
 
 
-def decoders_of(denoiser: Denoiser) -> list[Decoder]:
-    """The decoders that this denoiser's answers can feed."""
-    return [decoder for decoder in DECODERS.values() if decoder.output in (None, denoiser.second)]
+# Who fills which cells, by their names; a new kind of cells has its line here.
+OBSERVERS: dict[str, Callable[[Setting], Observer]] = {
+    ALL: MeanError,
+    **{output: partial(Histogram, output=output) for output in OUTPUTS},
+}
 
 
-def observers_of(denoiser: Denoiser, setting: Setting) -> Sequence[Observer]:
-    """All that a pass of this denoiser remembers."""
-    histograms = [] if denoiser.second is None else [Histogram(setting, denoiser.second)]
-    return [MeanError(setting), *histograms, *(DecoderPrice(setting, decoder) for decoder in decoders_of(denoiser))]
+def observed_families(denoiser: Denoiser) -> list[ReverseVariance]:
+    """The families that this denoiser's answers can feed."""
+    return [family for family in FAMILIES.values() if family.output in (None, denoiser.second)]
+
+
+def observers_of(families: list[ReverseVariance], setting: Setting) -> list[Observer]:
+    """Who must look for these families to be priced; m_t comes first, as others ask for it."""
+    cells = dict.fromkeys([ALL, *(family.cells for family in families)])
+    decoders = {family.decoder.name: family.decoder for family in families}
+    return [
+        *(OBSERVERS[name](setting) for name in cells),
+        *(DecoderPrice(setting, decoder) for decoder in decoders.values()),
+    ]
 
 
 def histogram(y: Tensor, e2: Tensor, low: Tensor, high: Tensor) -> Tensor:

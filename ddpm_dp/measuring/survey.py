@@ -13,7 +13,7 @@ from ddpm_dp.files import fingerprint
 from ddpm_dp.gaussians import normal_kl
 from ddpm_dp.measuring import checkpoint
 from ddpm_dp.measuring.checkpoint import Rows
-from ddpm_dp.measuring.observers import Seen, Setting, decoders_of, double, observers_of
+from ddpm_dp.measuring.observers import Seen, Setting, double, observed_families, observers_of
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.processes import Processes
 from ddpm_dp.statistics import ALL, GROUPS, Cells, DecoderPrices, DenoisingStatistics, filling, mean_of_groups
@@ -61,8 +61,9 @@ class Survey:
         self.setting = Setting(
             self.noise, denoiser.levels, self.d, self.counts, home, self.processes, fitted_m, refit=fitted is None
         )
-        self.observers = observers_of(denoiser, self.setting)
-        self.decoders = decoders_of(denoiser)
+        families = observed_families(denoiser)
+        self.observers = observers_of(families, self.setting)
+        self.decoders = {family.decoder.name: family.decoder for family in families}
         # Set at once and by t, so that Ctrl-C leaves no half of a row, nor one twice.
         self.rows: Rows = {}
         self.key = {  # what must agree for one measurement to go on with another's rows
@@ -72,7 +73,7 @@ class Survey:
             "set of timesteps": fingerprint(measured),
             "set of training statistics": "itself" if fitted is None else fingerprint(fitted.fitted_m),
             "seed": seed,
-            "set of decoders": {decoder.name: decoder.convention for decoder in self.decoders},
+            "set of decoders": {name: decoder.convention for name, decoder in self.decoders.items()},
         }
 
     @property
@@ -108,7 +109,9 @@ class Survey:
         while True:
             try:
                 parts = [self.denoiser.at(part, t) for part in x_t.split(self.at_once)]
-                return Prediction(*(None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)))
+                return Prediction._make(
+                    None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)
+                )
             except torch.OutOfMemoryError:
                 if self.at_once == 1:
                     raise
@@ -169,13 +172,13 @@ class Survey:
             counts=counts,
             cells={name: Cells.from_rows(name, known, measured, counts, m) for name, known in rows.items()},
             decoders={
-                decoder.name: DecoderPrices(
-                    decoder.name,
+                name: DecoderPrices(
+                    name,
                     decoder.words,
                     decoder.convention,
-                    filling.prices(self.column(f"decoder.{decoder.name}").T, measured, T),
+                    filling.prices(self.column(f"decoder.{name}").T, measured, T),
                 )
-                for decoder in self.decoders
+                for name, decoder in self.decoders.items()
             },
             prior=self._prior(),
             model_id=self.denoiser.id,

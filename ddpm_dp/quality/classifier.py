@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class Classifier(nn.Module):
     The features are those before the last ReLU: roughly Gaussian, as the Frechet distance takes them to be.
     """
 
-    def __init__(self, about: dict | None = None):
+    def __init__(self, about: dict[str, Any] | None = None):
         super().__init__()
         self.about = about or {}
         self.body = nn.Sequential(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from ddpm_dp.reporting.compare import Comparison
 
 # Okabe and Ito's colours, told apart by colour-blind readers; a marker too, for print in black and white.
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "even": {"color": "#E69F00", "marker": "s"},
     "quadratic": {"color": "#56B4E9", "marker": "^"},
     "log-snr": {"color": "#CC79A7", "marker": "v"},
@@ -54,7 +54,7 @@ def chosen_timesteps(ax: Axes, paths: Mapping[int, np.ndarray], **style: Any) ->
     for row, K in enumerate(budgets):
         ax.plot(paths[K][1:], np.full(K, row), "|", markersize=14, **{"color": STYLES["DP"]["color"], **style})
     ax.set(xlabel="timestep t (1 = nearly clean, T = pure noise)", ylabel="steps K")
-    ax.set_yticks(range(len(budgets)), budgets)
+    ax.set_yticks(range(len(budgets)), map(str, budgets))
     ax.grid(axis="y", visible=False)
     return ax
 

@@ -6,6 +6,7 @@ chosen on the training statistics alone and priced on held-out images.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def report(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def training(about: dict) -> str:
+def training(about: dict[str, Any]) -> str:
     """How far a model's training got, in words, from its own metadata."""
     config = about["config"]
     steps = f"{about['step']:,} of {config['steps']:,}" if "step" in about else f"{config['steps']:,}"

@@ -11,10 +11,13 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True)
-def learned_averages(v, mass, error, x):
+def learned_averages(v: Floats, mass: Floats, error: Floats, x: Floats) -> tuple[Floats, Floats, Floats]:
     """rho = exp(v x), with x = log(sigma_t^2 / sigma_s^2).
 
     The centres v_b are evenly spaced, so 1 / rho_b = exp(-v_0 x) q^b: a polynomial in q = exp(-h x), by Horner's rule.
@@ -37,7 +40,7 @@ def learned_averages(v, mass, error, x):
 
 
 @njit(cache=True, nogil=True)
-def predicted_averages(u, mass, error, delta):
+def predicted_averages(u: Floats, mass: Floats, error: Floats, delta: Floats) -> tuple[Floats, Floats, Floats]:
     """rho = 1 + delta u, with delta = snr_s - snr_t."""
     log_rho, shrink, weighted = np.empty(len(delta)), np.empty(len(delta)), np.empty(len(delta))
     for i in range(len(delta)):

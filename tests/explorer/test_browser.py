@@ -19,8 +19,9 @@ import pytest
 
 import ddpm_dp
 from ddpm_dp import DenoisingStatistics, bits_per_dim, solve, step_costs, strides
-from ddpm_dp.exploration import Exploration, Source
-from ddpm_dp.explorer_pictures import frames
+from ddpm_dp.explorer.frames import frames
+from ddpm_dp.explorer.search import Exploration
+from ddpm_dp.explorer.source import Source
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -232,7 +233,7 @@ def test_beat_the_dp(screen):
 
 def test_wrong_input_is_one_sentence(screen, tmp_path):
     for label, text, sentence in (
-        ("K =", "2000", "K = 2000 steps; expected a whole number from 1 to T = 1000."),
+        ("K =", "2000", "K = 2000 steps; expected a whole number from 1 to 1000."),
         ("Timesteps", "0, 500, 400, 1000", "The path does not ascend: 500 is followed by 400"),
     ):
         screen.type(label, text)
@@ -243,7 +244,7 @@ def test_wrong_input_is_one_sentence(screen, tmp_path):
     screen.type("File", str(tmp_path))
     screen.says("is not a whole statistics file")
     screen.type("File", str(ddpm_dp.shipped("digits/test.npz")))
-    screen.says("holds held-out statistics")
+    screen.says("The training statistics are held-out ones")
     screen.choose("Model", "digits")
     screen.holds("K =", "4")  # not 2000 any more
     screen.type("K =", "12")
@@ -257,7 +258,7 @@ def test_the_console_heard_no_error(screen):
 
 def test_the_page_without_a_kernel(screen, expected, tmp_path):
     """The precomputed slider, alone in a file, as a static page of the book has it."""
-    source = Source.load(ddpm_dp.shipped("digits/train.npz"), "digits")
+    source = Source.open(ddpm_dp.shipped("digits/train.npz"), "digits")
     file = tmp_path / "page.html"
     file.write_text("<meta charset=utf-8>" + frames(Exploration(source), [8, 16, 32, 64]))
     page = screen.page.context.browser.new_page()

@@ -21,22 +21,7 @@ from ddpm_dp import (
 from ddpm_dp.variances import FAMILIES, step_nats
 from ddpm_dp.variances.bins import learned_averages, predicted_averages
 from tests.conftest import draw
-
-
-class TwoHeaded(MixtureDenoiser):
-    """The exact denoiser with a second output that depends on x_t and on the coordinate, right or not."""
-
-    def __init__(self, second: str):
-        super().__init__(NoiseSchedule.cosine(100), [[0.5, -0.2], [-0.4, 0.3]], std=0.15, weights=[0.3, 0.7])
-        self.second = second
-
-    def __call__(self, x_t, t):
-        x0 = super().__call__(x_t, t).x0
-        if self.second == "v":
-            return Prediction(x0, v=torch.sigmoid(2 * x_t - 0.5))
-        noise, t = self.noise, t[0].item()
-        spread = self.std**2 * noise.sigma2[t] / (noise.abar[t] * self.std**2 + noise.sigma2[t])
-        return Prediction(x0, u=spread * torch.exp(0.3 * x_t))
+from tests.variances.small import TwoHeaded
 
 
 @pytest.fixture(scope="module", params=["learned", "predicted"])

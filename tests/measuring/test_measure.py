@@ -1,36 +1,14 @@
-import json
-from dataclasses import replace
+"""The one pass: its numbers, its checkpoints, its memory and its refusals."""
 
 import numpy as np
 import pytest
 import torch
 
-from ddpm_dp import (
-    DenoisingStatistics,
-    MixtureDenoiser,
-    NoiseSchedule,
-    Prediction,
-    bits_per_dim,
-    measure,
-    solve,
-    step_costs,
-)
-from ddpm_dp.interpolation import grid
-from ddpm_dp.measuring import _Survey
+from ddpm_dp import MixtureDenoiser, NoiseSchedule, Prediction, bits_per_dim, measure, solve, step_costs
+from ddpm_dp.measuring.survey import Survey
 from ddpm_dp.variances import SCALAR
-
-from .conftest import draw
-
-
-def same(a: DenoisingStatistics, b: DenoisingStatistics) -> bool:
-    return (
-        np.array_equal(a.noise.abar, b.noise.abar)
-        and (a.shape, a.levels, a.model_id, a.data_id, a.seed) == (b.shape, b.levels, b.model_id, b.data_id, b.seed)
-        and np.array_equal(a.squared_error, b.squared_error)
-        and all(np.array_equal(a.decoder[name], b.decoder[name]) for name in a.decoder)
-        and np.array_equal(a.prior, b.prior)
-        and np.array_equal(a.fitted_m, b.fitted_m)
-    )
+from tests.conftest import draw
+from tests.statistics.same import same
 
 
 def test_error_is_the_exact_mmse_of_a_gaussian():
@@ -53,38 +31,6 @@ def test_noise_of_an_image_depends_on_its_number_alone(mixture, points):
     """Image 0 alone, and as one of three (then a group by itself), has the same errors."""
     alone, among = (measure(mixture, points[:n], progress=False).squared_error[0] for n in (1, 3))
     np.testing.assert_allclose(alone, among, rtol=1e-12)
-
-
-def test_file_keeps_everything(tmp_path, statistics):
-    file = statistics.save(tmp_path / "deep" / "stats.npz")
-    assert same(DenoisingStatistics.load(file), statistics)
-    assert [p.name for p in file.parent.iterdir()] == ["stats.npz"]  # no temporary file stays behind
-
-
-def test_a_truncated_or_foreign_file_is_refused(tmp_path, statistics):
-    file = statistics.save(tmp_path / "stats.npz")
-    whole = file.read_bytes()
-    for part in (0, 10, len(whole) // 2, len(whole) - 1):
-        file.write_bytes(whole[:part])
-        with pytest.raises(ValueError, match="not a whole statistics file"):
-            DenoisingStatistics.load(file)
-    flipped = bytearray(whole)
-    flipped[len(whole) // 2] ^= 0xFF
-    file.write_bytes(flipped)
-    with pytest.raises(ValueError, match="not a whole statistics file"):
-        DenoisingStatistics.load(file)
-    np.savez(file, something=np.zeros(3))
-    with pytest.raises(ValueError, match="not a whole statistics file"):
-        DenoisingStatistics.load(file)
-    with pytest.raises(FileNotFoundError, match="There is no statistics file"):
-        DenoisingStatistics.load(tmp_path / "absent.npz")
-
-
-def test_a_pickle_is_never_loaded(tmp_path):
-    file = tmp_path / "stats.npz"
-    np.savez(file, header=np.array(json.dumps({"format": 1})), evil=np.array([object()], dtype=object))
-    with pytest.raises(ValueError, match="not a whole statistics file"):
-        DenoisingStatistics.load(file)
 
 
 def test_statistics_of_another_model_are_refused(points, statistics):
@@ -129,23 +75,6 @@ def test_one_image_has_no_standard_error(mixture, points):
     assert np.isfinite(price.total) and price.standard_error == np.inf
 
 
-def test_nan_in_statistics_is_refused(statistics):
-    broken = statistics.squared_error.copy()
-    broken[0, 3] = np.nan
-    with pytest.raises(ValueError, match="squared_error is NaN at t = 3"):
-        replace(statistics, squared_error=broken)
-    with pytest.raises(ValueError, match="not negative"):
-        replace(statistics, fitted_m=-statistics.fitted_m)
-    with pytest.raises(ValueError, match="groups x"):
-        replace(statistics, squared_error=statistics.squared_error[:, 1:])
-
-
-@pytest.mark.parametrize("n", [4, 10, 100])
-def test_a_grid_of_timesteps_has_both_ends(n):
-    t = grid(100, n)
-    assert t[0] == 1 and t[-1] == 100 and len(t) <= n and (np.diff(t) > 0).all()
-
-
 @pytest.mark.parametrize("n", [3, 101, 2.5, True])
 def test_an_impossible_number_of_timesteps_is_refused(mixture, points, n):
     with pytest.raises(ValueError, match="timesteps = "):
@@ -176,45 +105,13 @@ def test_interpolated_second_outputs(second, points):
     denoiser = Steady(NoiseSchedule.cosine(60), [[0.5, -0.2], [-0.4, 0.3]], std=0.15)
     denoiser.second = second
     few, full = (measure(denoiser, points[:500], timesteps=n, progress=False) for n in (15, 60))
-    variance = few.second.variance
-    np.testing.assert_allclose(few.second.mass.sum(1)[1:], 1)
-    np.testing.assert_allclose(few.second.error.sum(1), few.m, rtol=1e-9)
+    variance, cells = {"v": "learned", "u": "predicted"}[second], few.cells[second]
+    np.testing.assert_allclose(cells.mass.sum(1)[1:], 1)
+    np.testing.assert_allclose(cells.error.sum(1), few.m, rtol=1e-9)
     path = [0, 2, 17, 33, 60]
     assert step_costs(few, variance).of(path).total == pytest.approx(
         step_costs(full, variance).of(path).total, rel=0.02
     )
-
-
-def test_file_of_fewer_timesteps_is_short_and_the_same(mixture, points, tmp_path):
-    """Only measured columns are written; reading fills the others with the very same numbers."""
-    full, few = (measure(mixture, points, timesteps=n, progress=False) for n in (None, 20))
-    again = DenoisingStatistics.load(few.save(tmp_path / "few.npz"))
-    assert np.array_equal(again.squared_error, few.squared_error) and np.array_equal(again.fitted_m, few.fitted_m)
-    for name, nats in few.decoder.items():
-        assert np.array_equal(again.decoder[name], nats)
-    full.save(tmp_path / "full.npz")
-    assert (tmp_path / "few.npz").stat().st_size < 0.4 * (tmp_path / "full.npz").stat().st_size
-
-
-def test_file_whose_parts_do_not_fit_is_refused(statistics, tmp_path):
-    file = statistics.save(tmp_path / "stats.npz")
-    with np.load(file) as arrays:
-        parts = dict(arrays)
-    np.savez(file, **parts | {"measured": parts["measured"][:-1]})
-    with pytest.raises(ValueError, match=r"squared_error has shape \(32, 100\); expected groups x 99"):
-        DenoisingStatistics.load(file)
-
-
-def test_statistics_of_some_groups_are_those_of_their_images(mixture, points):
-    """Groups take images in turn: image i, whose noise has the key (seed, i), is in group i mod 32."""
-    some = measure(mixture, points[:320], progress=False).of_groups(np.array([3, 7]))
-    chosen = [i for i in range(320) if i % 32 in (3, 7)]
-    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal(2) for i in chosen])
-    x_0, noise = points[chosen], mixture.noise
-    xhat_0 = mixture.at(torch.from_numpy(noise.alpha[50] * x_0 + noise.sigma[50] * eps), 50).x0.numpy()
-    assert some.n == 20 and some.m[50] == pytest.approx(((x_0 - xhat_0) ** 2).mean(), rel=1e-12)
-    np.testing.assert_allclose(some.fitted_m, some.m, rtol=1e-12)
-    assert solve(step_costs(some, "analytic"), 4).method == "envelope"  # as fitted to these images
 
 
 def checkpointed(mixture, points, file, **rest):
@@ -262,13 +159,13 @@ def test_ctrl_c_while_rows_are_fetched_neither_halves_nor_doubles_one(mixture, p
             if interrupted:
                 raise KeyboardInterrupt
 
-    begin = _Survey.__init__
+    begin = Survey.__init__
 
     def beginning(self, *arguments):
         begin(self, *arguments)
         self.rows = Rows()
 
-    monkeypatch.setattr(_Survey, "__init__", beginning)
+    monkeypatch.setattr(Survey, "__init__", beginning)
     with pytest.raises(KeyboardInterrupt):
         checkpointed(mixture, points, tmp_path / "rows")
     monkeypatch.undo()

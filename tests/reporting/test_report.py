@@ -7,7 +7,7 @@ import pytest
 from ddpm_dp import DenoisingStatistics, TrainConfig, load_dataset, measure, shipped, solve, step_costs, strides, train
 from ddpm_dp.cli import main
 from ddpm_dp.costs import bits_per_dim
-from ddpm_dp.report import BUDGETS, NEAR, entries
+from ddpm_dp.reporting.report import BUDGETS, NEAR, entries
 
 
 @pytest.fixture(scope="module")

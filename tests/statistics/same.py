@@ -1,0 +1,31 @@
+"""Are two statistics the same to the last bit?"""
+
+import numpy as np
+
+from ddpm_dp import DenoisingStatistics
+from ddpm_dp.statistics import Cells
+
+
+def same(a: DenoisingStatistics, b: DenoisingStatistics) -> bool:
+    """Whether all that both hold is equal; what a file rounds to float32 (cells but the first) is not looked at."""
+    told = ("shape", "levels", "model_id", "data_id", "fitted_on", "seed")
+    return (
+        all(getattr(a, name) == getattr(b, name) for name in told)
+        and np.array_equal(a.noise.abar, b.noise.abar)
+        and np.array_equal(a.measured, b.measured)
+        and np.array_equal(a.prior, b.prior)
+        and same_cells(a.cells["all"], b.cells["all"])
+        and a.decoders.keys() == b.decoders.keys()
+        and all(np.array_equal(prices.nats, b.decoders[name].nats) for name, prices in a.decoders.items())
+        and all(prices.words == b.decoders[name].words for name, prices in a.decoders.items())
+        and all(prices.convention == b.decoders[name].convention for name, prices in a.decoders.items())
+    )
+
+
+def same_cells(a: Cells, b: Cells) -> bool:
+    names = ("mass", "error", "of_group", "fitted", "low", "high")
+    pairs = [(getattr(a, name), getattr(b, name)) for name in names]
+    return (a.name, a.basis, a.maps.keys()) == (b.name, b.basis, b.maps.keys()) and all(
+        (x is None and y is None) or np.array_equal(x, y)
+        for x, y in [*pairs, *((rows, b.maps[name]) for name, rows in a.maps.items())]
+    )

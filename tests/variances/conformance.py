@@ -1,0 +1,210 @@
+"""What every family of reverse variances must pass: `CHECKS`, functions of a `Case`.
+
+Each compares with a calculation that shares nothing with the family's own prices but `log_rho`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
+from ddpm_dp import DenoisingStatistics, Measured, measure, negative_elbo, sample, solve, step_costs
+from ddpm_dp.gaussians import decoder_log_likelihood
+from ddpm_dp.variances import ReverseVariance
+from tests.conftest import draw
+from tests.variances.small import TwoHeaded
+
+N = 2000  # points, 2-D
+STEPS = [(2, 1), (40, 7), (90, 89), (100, 1), (100, 30)]
+EPS = np.finfo(float).eps
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family, an exact model that feeds it, and what was measured of it."""
+
+    family: ReverseVariance
+    folder: Path
+
+    @cached_property
+    def denoiser(self) -> TwoHeaded:
+        return TwoHeaded(self.family.output)
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        return draw(self.denoiser, N, seed=1)
+
+    @cached_property
+    def train(self) -> DenoisingStatistics:
+        return measure(self.denoiser, self.points, progress=False)
+
+    @cached_property
+    def held_out(self) -> DenoisingStatistics:
+        return measure(self.denoiser, draw(self.denoiser, 500, seed=2), fitted=self.train, progress=False)
+
+    def covariances(self, t: int, s: int, x_t: torch.Tensor) -> torch.Tensor:
+        """(n, d, d) covariance of p(x_s | x_t), from rho and the basis."""
+        family, noise, denoiser = self.family, self.denoiser.noise, self.denoiser
+        cells = family.fitted_cells(self.train, denoiser.id)
+        rho = torch.as_tensor(family.log_rho(noise, t, s, cells, family.see(denoiser.at(x_t, t)))).exp()
+        rho = rho * torch.ones_like(x_t)
+        basis = family.basis(denoiser.shape)
+        rows = basis.coefficients(torch.eye(x_t[0].numel(), dtype=x_t.dtype).view(-1, *denoiser.shape)).flatten(1)
+        tilde = float(noise.posterior(t, s).variance)
+        return tilde * torch.einsum("ic,nc,jc->nij", rows, rho.flatten(1), rows)
+
+
+def price_is_the_direct_kl(case: Case) -> None:
+    """E KL(q(x_s | x_t, x_0) || p(x_s | x_t)) by torch.distributions, on other noise, within 4 standard errors."""
+    abar, x_0 = case.denoiser.noise.abar, torch.from_numpy(case.points)
+    costs = step_costs(case.train, case.family.name)
+    for t, s in STEPS:
+        eps = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+        x_t = math.sqrt(abar[t]) * x_0 + math.sqrt(1 - abar[t]) * eps
+        xhat_0 = case.denoiser.at(x_t, t).x0
+        keep = abar[t] / abar[s]
+        c0 = math.sqrt(abar[s]) * (1 - keep) / (1 - abar[t])
+        ct = math.sqrt(keep) * (1 - abar[s]) / (1 - abar[t])
+        small = (1 - keep) * (1 - abar[s]) / (1 - abar[t])
+        q = Independent(Normal(c0 * x_0 + ct * x_t, math.sqrt(small)), 1)
+        q = MultivariateNormal(q.mean, torch.diag_embed(q.variance))
+        kl = kl_divergence(q, MultivariateNormal(c0 * xhat_0 + ct * x_t, case.covariances(t, s, x_t))).numpy()
+        price, error = (float(x[0]) for x in case.train.mean(costs.between.of_groups(np.array([t]), np.array([s]))))
+        assert abs(price - kl.mean()) < 4 * math.hypot(error, kl.std() / math.sqrt(N)), (t, s)
+
+
+def price_is_the_simulation(case: Case) -> None:
+    """The sum of a path's prices against `negative_elbo`, within 3 standard errors of both."""
+    path = [0, 2, 30, 31, 100]
+    settings = {"variance": case.family.name, "statistics": case.train, "seed": 3}
+    direct = negative_elbo(case.denoiser, case.points, path, **settings).sum(1)
+    price = step_costs(case.train, case.family.name).of(path)
+    assert abs(direct.mean() - price.total) < 3 * math.hypot(price.standard_error, direct.std() / math.sqrt(N))
+
+
+def groups_average_to_the_mean(case: Case) -> None:
+    """The price of all images is the mean of the groups': L is linear in the squared errors. (32 terms: a few ulps.)"""
+    costs, (t, s) = step_costs(case.train, case.family.name), np.array(STEPS).T
+    of_all, of_groups = costs.between.mean(t, s), costs.between.of_groups(t, s)
+    np.testing.assert_allclose(case.train.mean(of_groups)[0], of_all, rtol=1e3 * EPS)
+
+
+def form_is_the_table(case: Case) -> None:
+    """What `solve` takes in place of a table has the same prices, and the same optima."""
+    costs = step_costs(case.train, case.family.name)
+    form, table = costs.structure(), costs.table()
+    if form is not None:
+        # Both forms add numbers as large as d/2 snr_1 m_t and d/2 |log sigma_1^2| that nearly cancel: an absolute error
+        # of some ulps of those, and a relative one for the rest.
+        large = costs.statistics.d / 2 * (case.denoiser.noise.snr[1] * case.train.m.max() + 20)
+        np.testing.assert_allclose(form.table(), table, rtol=1e-11, atol=8 * EPS * large)
+        np.testing.assert_allclose(solve(costs).values[1:], solve(table).values[1:] + costs.prior, rtol=1e-10)
+    for K in (1, 5, 20):
+        best = solve(costs, 20)
+        assert abs(best.nats(K) - costs.of(best.path(K)).total) < 1e-9 * abs(best.nats(K))
+
+
+def sampler_has_the_priced_covariance(case: Case) -> None:
+    """A step is linear in its noise z: its answers to all unit vectors are the root of its covariance."""
+    t, s, d = case.denoiser.noise.T, 30, 2
+    x_t = torch.tensor([[0.4, -0.9]], dtype=torch.float64).repeat(d + 1, 1)
+    states = {}
+    draws = iter([x_t, torch.cat([torch.zeros(1, d), torch.eye(d)]).double()])
+    sample(
+        case.denoiser,
+        [0, s, t],
+        d + 1,
+        variance=case.family.name,
+        statistics=case.train,
+        randn=lambda shape: next(draws),
+        callback=lambda s, x_s, xhat_0: states.update({s: x_s}),
+        progress=False,
+    )
+    root = states[s][1:] - states[s][0]  # row i: the answer to unit vector i
+    # Two states of size 1 are subtracted and multiplied: a dozen operations of one ulp each.
+    torch.testing.assert_close(root.T @ root, case.covariances(t, s, x_t[:1])[0], rtol=0, atol=100 * EPS)
+
+
+def decoder_is_priced_as_it_says(case: Case) -> None:
+    """-log N(x_0; xhat_0, the decoder's variance) on the very draws of the pass."""
+    decoder, noise, t = case.family.decoder, case.denoiser.noise, 7
+    few = case.points[:20]
+    statistics = measure(case.denoiser, few, progress=False)
+    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal(2) for i in range(20)])
+    prediction = case.denoiser.at(torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * eps), t)
+    variance = decoder.variance(noise, t, statistics.fitted_m[t], prediction.second(decoder.output))
+    nats = -decoder_log_likelihood(
+        torch.from_numpy(few), prediction.x0, torch.as_tensor(variance, dtype=torch.float64), None
+    ).mean()
+    found = statistics.mean(statistics.decoders[decoder.name].nats)[0][t]
+    # The mean over 20 images, of terms up to a hundred times as large as the result.
+    assert abs(found - nats.item()) < 1e4 * EPS * max(1, abs(nats.item()))
+    assert statistics.decoders[decoder.name].words == decoder.words
+    assert statistics.decoders[decoder.name].convention == decoder.convention
+
+
+def held_out_prices_are_honest(case: Case) -> None:
+    """What was fitted stays the training one; fitting it to held-out images would flatter, and is refused."""
+    costs, path = step_costs(case.held_out, case.family.name), [0, 3, 30, 100]
+    refitted = step_costs(case.held_out.fitted_to(case.held_out), case.family.name)
+    if case.family.fitted:
+        assert refitted.of(path).total < costs.of(path).total
+        assert np.array_equal(case.held_out.cells[case.family.cells].fitted, case.train.cells[case.family.cells].fitted)
+    else:
+        assert refitted.of(path).total == costs.of(path).total
+    Measured(case.train, case.held_out)
+    alone = measure(case.denoiser, draw(case.denoiser, 500, seed=2), progress=False)
+    for train, held_out in ((case.train, alone), (case.train, case.train), (case.held_out, case.held_out)):
+        try:
+            Measured(train, held_out)
+        except ValueError:
+            continue
+        raise AssertionError("a pair that flatters was accepted")
+
+
+def file_keeps_the_prices(case: Case) -> None:
+    """Written and read again: the same prices, but for what the file rounds to float32 (24 bits)."""
+    file = case.train.save(case.folder / f"{case.family.name}.npz")
+    again = DenoisingStatistics.load(file)
+    before, after = (step_costs(each, case.family.name) for each in (case.train, again))
+    np.testing.assert_allclose(after.of([0, 3, 30, 100]).steps, before.of([0, 3, 30, 100]).steps, rtol=2.0**-22)
+    assert after.of([0, 3, 30, 100]).standard_error > 0
+
+
+def a_missing_second_output_is_refused(case: Case) -> None:
+    """Of a model without it, or with another one, in a sentence: pricing, sampling, simulating."""
+    for other in {None, "v", "u"} - {case.family.output}:
+        denoiser = TwoHeaded(other)
+        statistics = measure(denoiser, case.points[:20], timesteps=10, progress=False)
+        assert case.family.serves(statistics) == (case.family.output is None)
+        if case.family.output is None:
+            continue
+        for attempt in (
+            lambda s=statistics: step_costs(s, case.family.name),
+            lambda d=denoiser: sample(d, [0, 50, 100], 1, variance=case.family.name, progress=False),
+            lambda d=denoiser: negative_elbo(d, case.points[:5], [0, 50, 100], variance=case.family.name),
+        ):
+            try:
+                attempt()
+            except ValueError as error:
+                assert "output" in str(error), error
+                continue
+            raise AssertionError(f"{case.family.name} was answered without its second output")
+
+
+CHECKS: list[Callable[[Case], None]] = [
+    price_is_the_direct_kl,
+    price_is_the_simulation,
+    groups_average_to_the_mean,
+    form_is_the_table,
+    sampler_has_the_priced_covariance,
+    decoder_is_priced_as_it_says,
+    held_out_prices_are_honest,
+    file_keeps_the_prices,
+    a_missing_second_output_is_refused,
+]
