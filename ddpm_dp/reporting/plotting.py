@@ -54,7 +54,7 @@ def chosen_timesteps(ax: Axes, paths: Mapping[int, np.ndarray], **style: Any) ->
     for row, K in enumerate(budgets):
         ax.plot(paths[K][1:], np.full(K, row), "|", markersize=14, **{"color": STYLES["DP"]["color"], **style})
     ax.set(xlabel="timestep t (1 = nearly clean, T = pure noise)", ylabel="steps K")
-    ax.set_yticks(range(len(budgets)), map(str, budgets))
+    ax.set_yticks(range(len(budgets)), [str(K) for K in budgets])
     ax.grid(axis="y", visible=False)
     return ax
 

@@ -7,7 +7,7 @@ of them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -89,6 +89,26 @@ class Cells:
         mass[0] = 0
         mean = mean_of_groups(squared_error, counts)[0]
         return cls(ALL, mass, mean[:, None], squared_error[..., None], fitted_m[:, None])
+
+    @property
+    def own(self) -> np.ndarray:
+        """(T + 1, B) the mean squared error of a coefficient in each cell, on these images: error / mass."""
+        return np.divide(self.error, self.mass, where=self.mass > 0, out=np.zeros_like(self.error))
+
+    def fitted_to(self, other: "Cells") -> "Cells":
+        """These cells with `other`'s own errors as what was fitted; without change where nothing is."""
+        return self if self.fitted is None else replace(self, fitted=other.own)
+
+    def of_groups(self, groups: np.ndarray, counts: np.ndarray) -> "Cells":
+        """These cells of some groups of images alone, of `counts` images each, and fitted to them.
+
+        What is not kept by group stays that of all images.
+        """
+        if self.of_group is None:
+            return self
+        of_group = self.of_group[groups]
+        some = replace(self, of_group=of_group, error=mean_of_groups(of_group, counts)[0])
+        return some.fitted_to(some)
 
     def centres(self, t: int) -> np.ndarray:
         """(B,) the values of the second output at the bins' centres."""

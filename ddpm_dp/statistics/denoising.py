@@ -130,12 +130,11 @@ class DenoisingStatistics:
 
             few = stats.of_groups(np.arange(4))
         """
-        counts, error = self.counts[groups], self.squared_error[groups]
-        one = Cells.one(error, counts, fitted_m=counts @ error / counts.sum())
+        counts = self.counts[groups]
         return replace(
             self,
             counts=counts,
-            cells={**self.cells, ALL: one},
+            cells={name: cells.of_groups(groups, counts) for name, cells in self.cells.items()},
             decoders={name: replace(prices, nats=prices.nats[groups]) for name, prices in self.decoders.items()},
             curves={name: replace(curve, nats=curve.nats[groups]) for name, curve in self.curves.items()},
             prior=self.prior[groups],
@@ -148,12 +147,13 @@ class DenoisingStatistics:
         """
         error = filling.errors(self.squared_error[:, measured], measured, self.T)
         m = self.counts @ error / self.n
+        cells = {
+            name: Cells.from_rows(name, each.rows(measured), measured, self.counts, m, each.basis)
+            for name, each in self.cells.items()
+        }
         return replace(
             self,
-            cells={
-                name: Cells.from_rows(name, cells.rows(measured) | {"fitted": m[:, None]}, measured, self.counts, m)
-                for name, cells in self.cells.items()
-            },
+            cells={name: each.fitted_to(each) for name, each in cells.items()},
             decoders={
                 name: replace(prices, nats=filling.prices(prices.nats[:, measured], measured, self.T))
                 for name, prices in self.decoders.items()
@@ -163,10 +163,12 @@ class DenoisingStatistics:
         )
 
     def fitted_to(self, other: DenoisingStatistics) -> DenoisingStatistics:
-        """These errors with the m_t of `other`'s images for the `analytic` variance. Not their decoder's prices, which
-        stay as measured."""
-        one = Cells.one(self.squared_error, self.counts, fitted_m=other.m)
-        return replace(self, cells={**self.cells, ALL: one}, fitted_on=other.data_id)
+        """These errors with what was fitted (m_t, for one) taken from `other`'s images.
+
+        Their decoders' prices stay as they were measured.
+        """
+        cells = {name: each.fitted_to(other.cells[name]) for name, each in self.cells.items()}
+        return replace(self, cells=cells, fitted_on=other.data_id)
 
     def require_model(self, model_id: str, what: str) -> None:
         """Raise ValueError unless these statistics were measured with the model of that fingerprint."""

@@ -9,6 +9,7 @@ every scalar variance, on digits (T = 1,000) and Fashion-MNIST (T = 4,000); for 
 from collections.abc import Callable
 
 import numpy as np
+
 from ddpm_dp.checks import whole
 
 

@@ -1,0 +1,121 @@
+"""Cells of any kind, and a decoder's curve: what they hold, how they are filled, and their file."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ddpm_dp import DenoisingStatistics, measure
+from ddpm_dp.statistics import Cells, DecoderCurve, filling
+from tests.statistics.same import same, same_cells
+
+EPS = np.finfo(float).eps
+
+
+def bands(statistics: DenoisingStatistics, B: int = 5) -> Cells:
+    """Invented cells of another basis, with everything that cells can hold; their errors sum to m_t in every group."""
+    rng = np.random.default_rng(0)
+    share = rng.dirichlet(np.ones(B), size=(len(statistics.counts), statistics.T + 1))
+    of_group = share * statistics.squared_error[..., None]
+    mass = np.tile(rng.dirichlet(np.ones(B)), (statistics.T + 1, 1))
+    mass[0] = 0
+    error = statistics.mean(of_group)[0]
+    return Cells(
+        "bands",
+        mass,
+        error,
+        of_group,
+        fitted=np.divide(error, mass, where=mass > 0, out=np.zeros_like(error)),
+        basis="dct 8x8",
+        maps={"threshold": rng.random((statistics.T + 1, 2)), "cell": rng.integers(0, B, (statistics.T + 1, 3, 4))},
+    )
+
+
+def curve(statistics: DenoisingStatistics) -> DecoderCurve:
+    variances = np.outer(np.arange(statistics.T + 1), [1.0, 2.0, 4.0])
+    nats = np.random.default_rng(1).random((len(statistics.counts), statistics.T + 1, 2, 3))
+    nats[:, 0] = np.inf
+    return DecoderCurve("bands", variances, nats)
+
+
+@pytest.fixture(scope="module")
+def rich(statistics) -> DenoisingStatistics:
+    """Statistics with cells and a curve beside the one cell."""
+    cells = {**statistics.cells, "bands": bands(statistics)}
+    return replace(statistics, cells=cells, curves={"bands": curve(statistics)})
+
+
+def test_one_cell_is_the_mean_squared_error(statistics):
+    one = statistics.cells["all"]
+    assert one.mass.shape == (101, 1) and one.mass[0] == 0 and (one.mass[1:] == 1).all()
+    assert np.array_equal(one.error[:, 0], statistics.m) and np.array_equal(one.fitted[:, 0], statistics.fitted_m)
+    assert np.array_equal(one.of_group[..., 0], statistics.squared_error)
+
+
+def test_a_file_keeps_cells_and_curves(rich, tmp_path):
+    """Exactly, but for float32 in cells' masses and errors (24 bits)."""
+    again = DenoisingStatistics.load(rich.save(tmp_path / "rich.npz"))
+    assert same(again, rich)
+    found, expected = again.cells["bands"], rich.cells["bands"]
+    assert (found.basis, found.maps.keys()) == ("dct 8x8", expected.maps.keys())
+    for name in ("mass", "error", "of_group"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=2.0**-24)
+    assert np.array_equal(found.fitted, expected.fitted)
+    for name, rows in expected.maps.items():
+        kept = rows[1:].astype(np.float32) if rows.dtype == float else rows[1:]
+        assert np.array_equal(found.maps[name][1:], kept)
+    assert np.array_equal(again.curves["bands"].nats, rich.curves["bands"].nats)
+    assert np.array_equal(again.curves["bands"].variances, rich.curves["bands"].variances)
+    twice = DenoisingStatistics.load(again.save(tmp_path / "twice.npz"))
+    assert same_cells(twice.cells["bands"], found)
+
+
+def test_unmeasured_timesteps_are_filled(rich):
+    """Errors still sum to m_t; the rest lies between its measured neighbours, or is that of the nearest."""
+    measured = filling.grid(rich.T, 20)
+    thin = rich.at_timesteps(measured)
+    few, all_ = thin.cells["bands"], rich.cells["bands"]
+    np.testing.assert_allclose(few.error.sum(1), thin.m, rtol=20 * EPS)
+    np.testing.assert_allclose(few.of_group.sum(2) @ np.ones(101), few.of_group.sum((1, 2)), rtol=200 * EPS)
+    np.testing.assert_allclose(few.mass.sum(1)[1:], 1, rtol=20 * EPS)
+    assert np.array_equal(few.mass[measured], all_.mass[measured])
+    np.testing.assert_allclose(few.error[measured], all_.error[measured], rtol=20 * EPS)
+    between = next(t for t in range(1, 100) if t not in measured)
+    right = int(np.searchsorted(measured, between))
+    ends = few.mass[measured[right - 1]], few.mass[measured[right]]
+    assert ((few.mass[between] >= np.minimum(*ends) - EPS) & (few.mass[between] <= np.maximum(*ends) + EPS)).all()
+    nearest = measured[np.abs(measured - between).argmin()]
+    assert np.array_equal(few.maps["cell"][between], all_.maps["cell"][nearest])
+    assert np.array_equal(thin.curves["bands"].nats[:, measured], rich.curves["bands"].nats[:, measured])
+    assert np.isfinite(thin.curves["bands"].nats[:, 1:]).all()
+
+
+def test_fewer_timesteps_are_as_if_no_other_had_been_measured(mixture, points, statistics):
+    few = measure(mixture, points, timesteps=20, progress=False)
+    thin = statistics.at_timesteps(few.measured)
+    assert np.array_equal(thin.squared_error, few.squared_error)
+    np.testing.assert_allclose(thin.fitted_m, few.fitted_m, rtol=32 * EPS)  # means of 32 groups, added up otherwise
+    assert same(replace(thin, cells=few.cells), few)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"error": np.zeros((101, 4))}, "error has shape"),
+        ({"fitted": np.zeros((100, 5))}, "fitted has shape"),
+        ({"of_group": np.zeros((32, 101, 4))}, "of_group has shape"),
+        ({"mass": -np.ones((101, 5))}, "not negative"),
+        ({"error": np.full((101, 5), np.nan)}, "NaN at t = 0"),
+    ],
+)
+def test_cells_that_do_not_fit_are_refused(rich, change, word):
+    with pytest.raises(ValueError, match=word):
+        replace(rich.cells["bands"], **change)
+
+
+def test_a_curve_that_does_not_fit_is_refused(rich):
+    with pytest.raises(ValueError, match="decoder's curve"):
+        replace(rich.curves["bands"], variances=np.zeros((101, 2)))
+    with pytest.raises(ValueError, match="curve 'bands' has shape"):
+        few = replace(rich.curves["bands"], nats=rich.curves["bands"].nats[:5])
+        replace(rich, curves={"bands": few})
