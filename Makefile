@@ -1,4 +1,5 @@
-# `make demo` does the main job on real data, `make test` checks everything, `make lab` opens the notebooks.
+# `make demo` does the main job on real data, `make lab` opens the notebooks, `make quick` checks what can be checked in a
+# minute, `make test` everything.
 # Each sets up .venv first, once. `make book` renders the course, `make test-latest` tries the newest releases.
 
 PYTHON ?= python3
@@ -6,7 +7,7 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 
-.PHONY: demo lab test lint types unit notebooks book test-latest bench data fashion tiny-imagenet clean explorer browser assignments
+.PHONY: demo lab test quick lint types unit notebooks book test-latest bench data fashion tiny-imagenet clean explorer browser assignments
 
 demo: $(VENV)/ready
 	$(BIN)/ddpm-dp demo --out out
@@ -20,6 +21,13 @@ explorer: $(VENV)/all
 
 test: lint types unit notebooks browser book
 
+# One torch and numba thread a process: two processes with two threads each only wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# At every save: all but what is marked slow (pyproject.toml says why).
+quick: lint types $(VENV)/all
+	$(PYTEST) -m "not slow and not browser"
+
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -27,9 +35,9 @@ lint: $(VENV)/ready
 types: $(VENV)/ready
 	$(BIN)/mypy
 
-# One torch and numba thread a process: two processes with two threads each only wait for one another.
+# The tests of tests/, and the examples in docstrings.
 unit: $(VENV)/all
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not browser"
+	$(PYTEST) -m "not browser"
 
 # The explorer in headless Chromium, which is Debian's (installed if it is missing and you are root).
 browser: $(VENV)/all
@@ -61,59 +69,33 @@ bench: $(VENV)/all
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/throughput.py
 
-# The model and statistics that ship in data/.
+# What trained and measured the models that ship is written in ddpm_dp/experiments/*.toml, with a reason beside each number.
+# An experiment that was cut off goes on when called again; files that are there already are kept if its settings made
+# them, and refused if others did: move what is to be made anew out of the way first.
+
+# The model and statistics in data/digits, and the classifier in data/fashion-mnist: minutes on a CPU.
 data: $(VENV)/ready
-	$(BIN)/ddpm-dp train digits --steps 25000 --width 320 --dropout 0.2 --half --out data/digits/model.safetensors
-	$(BIN)/ddpm-dp measure data/digits/model.safetensors digits --split train --out data/digits/train.npz
-	$(BIN)/ddpm-dp measure data/digits/model.safetensors digits --split test --fitted data/digits/train.npz --out data/digits/test.npz
+	$(BIN)/ddpm-dp experiment digits --out data
 	$(BIN)/python -c "from ddpm_dp.quality import train_classifier; train_classifier('data/fashion-mnist/features.safetensors')"
 
-# The models and statistics in data/fashion-mnist: hours on a CPU, minutes on a GPU; an interrupted training goes on. (The
-# hybrid model that ships was begun as a run of 10,000 steps, cut off at 1,500 and gone on with by --start: see its metadata.)
-UNET := --network unet --width 16 --depth 1 --dropout 0 --batch-size 64 --half
-FASHION := data/fashion-mnist
+# The models and statistics in data/fashion-mnist, and what is told of them: hours on a CPU, minutes on a GPU.
 fashion: $(VENV)/ready
-	$(BIN)/ddpm-dp train fashion-mnist $(UNET) --T 1000 --schedule linear --loss simple --steps 6000 --learning-rate 1e-3 --out $(FASHION)/simple/model.safetensors
-	$(BIN)/ddpm-dp train fashion-mnist $(UNET) --T 4000 --loss hybrid --steps 6000 --learning-rate 1e-3 --out $(FASHION)/hybrid/model.safetensors
-	$(BIN)/ddpm-dp train fashion-mnist $(UNET) --T 4000 --loss vlb --steps 1500 --learning-rate 5e-4 --start $(FASHION)/hybrid/model.safetensors --out $(FASHION)/vlb/model.safetensors
-	$(BIN)/ddpm-dp train fashion-mnist $(UNET) --T 4000 --loss predicted --steps 1000 --learning-rate 5e-4 --start $(FASHION)/hybrid/model.safetensors --out $(FASHION)/predicted/model.safetensors
-	for model in simple hybrid vlb predicted; do \
-	$(BIN)/ddpm-dp measure $(FASHION)/$$model/model.safetensors fashion-mnist --images 512 --timesteps 200 --batch-size 128 --out $(FASHION)/$$model/train.npz && \
-	$(BIN)/ddpm-dp measure $(FASHION)/$$model/model.safetensors fashion-mnist --split test --images 512 --timesteps 200 --batch-size 128 --fitted $(FASHION)/$$model/train.npz --out $(FASHION)/$$model/test.npz || exit; done
+	$(BIN)/ddpm-dp experiment fashion-mnist --out data/fashion-mnist
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/ddpm-dp report fashion-mnist > benchmarks/results/fashion-mnist.txt
 	$(BIN)/python benchmarks/images.py > benchmarks/results/images.txt
 
 # The paper's experiment on 64x64 natural images: `make tiny-imagenet TINY_DATA=folder`, with train.zip and val.zip of Tiny
 # ImageNet in it. The sizes are for a GPU of some 30 minutes (an estimate: none was at hand); CUDA is used by itself, all GPUs
-# with RUN='.venv/bin/accelerate launch --multi_gpu -m ddpm_dp'. It can be cut off at any time, and the same command goes on.
-# What ships was made on a CPU, with TINY_UNET='--width 16 --depth 1 --batch-size 32', the steps that its metadata tell and
-# TINY_MEASURE='--images 128 --timesteps 150 --batch-size 32'; benchmarks/results/tiny-imagenet-64.txt is its report.
+# with RUN='.venv/bin/accelerate launch --multi_gpu -m ddpm_dp'. What ships in data/tiny-imagenet-64 was made on a CPU, by
+# the experiment tiny-imagenet-64; benchmarks/results/tiny-imagenet-64.txt is its report.
 # The images stay outside of the clone: their terms do not let them be passed on, and git and the wheel take all of data/.
 TINY_DATA ?= ../tiny-imagenet-64
 TINY_OUT ?= out/tiny-imagenet-64
-TINY_UNET ?= --width 60 --depth 2 --batch-size 128
-TINY_STEPS_hybrid ?= 16000
-TINY_STEPS_vlb ?= 6000
-TINY_STEPS_predicted ?= 2000
-TINY_MEASURE ?= --images 2000 --timesteps 400 --batch-size 512
-TINY := images --data-path $(TINY_DATA) --size 64
 RUN ?= $(BIN)/ddpm-dp
-tiny-imagenet: $(foreach loss,hybrid vlb predicted,$(TINY_OUT)/$(loss)/test.npz)
+tiny-imagenet: $(VENV)/all
+	$(RUN) experiment tiny-imagenet-64-gpu --data-path $(TINY_DATA) --out $(TINY_OUT)
 	$(BIN)/ddpm-dp report $(TINY_OUT)
-
-.PRECIOUS: $(TINY_OUT)/%/model.safetensors $(TINY_OUT)/%/train.npz
-$(TINY_OUT)/hybrid/model.safetensors: | $(VENV)/all
-	$(RUN) train $(TINY) --network unet $(TINY_UNET) --dropout 0 --half --T 4000 --loss hybrid --steps $(TINY_STEPS_hybrid) --learning-rate 1e-3 --out $@
-
-$(TINY_OUT)/%/model.safetensors: $(TINY_OUT)/hybrid/model.safetensors
-	$(RUN) train $(TINY) --network unet $(TINY_UNET) --dropout 0 --half --T 4000 --loss $* --steps $(TINY_STEPS_$*) --learning-rate 5e-4 --start $< --out $@
-
-$(TINY_OUT)/%/train.npz: $(TINY_OUT)/%/model.safetensors
-	$(RUN) measure $< $(TINY) $(TINY_MEASURE) --out $@
-
-$(TINY_OUT)/%/test.npz: $(TINY_OUT)/%/train.npz
-	$(RUN) measure $(@D)/model.safetensors $(TINY) $(TINY_MEASURE) --split test --fitted $< --out $@
 
 clean:
 	rm -rf .venv .venv-latest out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

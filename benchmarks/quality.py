@@ -18,8 +18,9 @@ from tqdm.auto import tqdm
 import ddpm_dp
 from ddpm_dp import strides
 from ddpm_dp.files import DATA, write_whole
+from ddpm_dp.objectives import OBJECTIVES
 from ddpm_dp.quality import frechet_estimate, load_classifier
-from ddpm_dp.variances import DECODERS, decoder_of
+from ddpm_dp.variances import FAMILIES
 
 BUDGETS = (4, 8, 16, 32)
 SEED = 0
@@ -29,7 +30,7 @@ BATCH = 100  # images drawn together; batch i has the seed SEED + i, on every pa
 def paths_of(train, variance):
     """name -> the path of K steps; all that the comparison is about."""
     elbo = ddpm_dp.solve(ddpm_dp.step_costs(train, variance), max(BUDGETS))
-    mse = ddpm_dp.solve(ddpm_dp.weighted_costs(train, -np.arange(train.T + 1)), max(BUDGETS))
+    mse = ddpm_dp.solve(OBJECTIVES["mse"].costs(train, variance), max(BUDGETS))
     return {
         "even": lambda K: strides.even(train.noise, K),
         "quadratic": lambda K: strides.quadratic(train.noise, K),
@@ -92,7 +93,7 @@ def main():
             result["variances"] = before["variances"]
 
     for variance in options.variances:
-        decoder = DECODERS[decoder_of(variance)]
+        decoder = test.decoders[FAMILIES[variance].decoder.name].words
         table = result["variances"].setdefault(variance, {"decoder": decoder, "paths": {}})["paths"]
         prices, paths = ddpm_dp.step_costs(test, variance), paths_of(train, variance)
         todo = [(name, K) for K in BUDGETS for name in paths if str(K) not in table.get(name, {})]

@@ -6,40 +6,25 @@ more than the optimum, in bits/dim.
 """
 
 import sys
-from dataclasses import replace
 
 import ddpm_dp
-from ddpm_dp import interpolation
-from ddpm_dp.statistics import SecondOutput
+from ddpm_dp.statistics.filling import grid
+from ddpm_dp.variances import served
 
 full = ddpm_dp.DenoisingStatistics.load(sys.argv[1] if len(sys.argv) > 1 else ddpm_dp.shipped("digits/train.npz"))
 T = full.T
 if len(full.measured) < T:
     sys.exit(f"These statistics have {len(full.measured)} of {T} timesteps measured; expected all of them.")
 print(f"{full.n} images, T = {T}")
-variances = ["posterior", "beta", *(name for name in full.decoder if name != "fixed")]
 optima = {}
-for variance in variances:
+for variance in served(full):
     costs = ddpm_dp.step_costs(full, variance)
     optima[variance] = costs, ddpm_dp.solve(costs, 256)
 
 for part in (50, 20, 10, 5):
-    t = interpolation.grid(T, T // part)
-    error = interpolation.errors(full.squared_error[:, t], t, T)
-    m = full.counts @ error / full.n
-    second = full.second
-    if second:
-        rows = {name: v[t] for name, v in vars(second).items() if name != "variance"}
-        second = SecondOutput(second.variance, **interpolation.histograms(rows, t, m))
-    few = replace(
-        full,
-        squared_error=error,
-        decoder={name: interpolation.prices(nats[:, t], t, T) for name, nats in full.decoder.items()},
-        fitted_m=m,
-        measured=t,
-        second=second,
-    )
+    few = full.at_timesteps(grid(T, T // part))
     for variance, (costs, best) in optima.items():
         chosen = ddpm_dp.solve(ddpm_dp.step_costs(few, variance), 256)
         regret = max(costs.of(chosen.path(K)).total - best.nats(K) for K in (8, 16, 32, 64, 128, 256))
-        print(f"{len(t):4d} timesteps, {variance:9}: regret {ddpm_dp.bits_per_dim(regret, full.d):.5f} bits/dim")
+        bits = ddpm_dp.bits_per_dim(regret, full.d)
+        print(f"{len(few.measured):4d} timesteps, {variance:9}: regret {bits:.5f} bits/dim")

@@ -5,7 +5,7 @@ For a path 0 = t_0 < t_1 < ... < t_K = T the negative ELBO is (Watson et al. 202
     KL(q(x_T | x_0) || N(0, I))  +  sum_i L(t_i, t_{i-1}),
 
 and L(t, s) depends on nothing but the two ends of its step. With delta = snr_s - snr_t and the reverse variance rho
-times the posterior's (`variances.py`),
+times the posterior's (`variances/`),
 
     L(t, s) = d/2 [log rho + (1 + delta m_t) / rho - 1]   for 0 < s < t,      L(t, 0) = -E log p(x_0 | x_t).
 """

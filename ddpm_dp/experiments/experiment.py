@@ -74,8 +74,10 @@ class Experiment:
                 Measurement(**content.pop("measure", {})),
                 **content,
             )
-        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{file} is not the file of an experiment: {error}.") from error
+        except KeyError as error:
+            raise ValueError(f"{file} is not the file of an experiment: it lacks {error}.") from error
+        except (TypeError, ValueError) as error:  # ValueError: what tomllib raises, too
+            raise ValueError(f"{file} is not the file of an experiment: {str(error).rstrip('.')}.") from error
 
     @staticmethod
     def _job(folder: str, settings: Mapping[str, Any]) -> Job:

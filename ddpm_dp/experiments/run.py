@@ -9,6 +9,8 @@ from ddpm_dp.experiments.jobs import measure_to, train_to
 from ddpm_dp.files import fingerprint
 from ddpm_dp.models.trained import Model, load
 from ddpm_dp.statistics import DenoisingStatistics
+from ddpm_dp.statistics.filling import grid
+from ddpm_dp.training.config import TrainConfig
 
 
 def run(experiment: Experiment, out: Path, data_path: Path | None = None, device: str | None = None) -> None:
@@ -27,7 +29,10 @@ def run(experiment: Experiment, out: Path, data_path: Path | None = None, device
         if not file.exists():
             train_to(file, data, job.config, start, half=True, device=device)
         model = models[job.folder] = load(file, device)
-        trained = model.about.get("config"), model.about.get("data_id"), model.about.get("start", {}).get("id")
+        config = asdict(TrainConfig()) | model.about.get(
+            "config", {}
+        )  # settings younger than a file have their defaults
+        trained = config, model.about.get("data_id"), model.about.get("start", {}).get("id")
         if trained != (asdict(job.config), fingerprint(data.train), start.id if start else None):
             raise ValueError(f"{file} was trained otherwise than {experiment.name} says; give another --out.")
 
@@ -40,7 +45,8 @@ def run(experiment: Experiment, out: Path, data_path: Path | None = None, device
                 model = models[job.folder]
                 measure_to(file, model, chosen, fitted, settings.timesteps, batch_size=settings.batch_size)
             found = DenoisingStatistics.load(file)
-            expected = models[job.folder].id, fingerprint(chosen), (fitted or found).data_id
-            if (found.model_id, found.data_id, found.fitted_on) != expected:
+            timesteps = grid(found.T, settings.timesteps or found.T).tolist()
+            expected = models[job.folder].id, fingerprint(chosen), (fitted or found).data_id, timesteps
+            if (found.model_id, found.data_id, found.fitted_on, found.measured.tolist()) != expected:
                 raise ValueError(f"{file} was measured otherwise than {experiment.name} says; give another --out.")
             fitted = fitted or found

@@ -50,7 +50,8 @@ class Pretrained(Denoiser):
     gives v = (y2 + 1) / 2 (Nichol & Dhariwal 2021, eq. 15), not clipped, as in their code and in diffusers.
 
     Attributes beside those of `Denoiser`: `variance`, the reverse variance of the model's own sampler ("posterior",
-    "beta" or "learned"): price with it what you will sample there.
+    "beta" or "learned"): price with it what you will sample there; `predicts`, what the network answers, by its name in
+    `XHAT_0`; `clip`, to which xhat_0 is clipped, or None.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class Pretrained(Denoiser):
         module: nn.Module | None = None,
         device: torch.device | str = "cpu",
     ):
-        self._target = XHAT_0.named(predicts)
-        if self._target.needs_signal and noise.abar[-1] == 0:
+        self.predicts = predicts
+        if XHAT_0.named(predicts).needs_signal and noise.abar[-1] == 0:
             others = " or ".join(repr(target.name) for target in XHAT_0.values() if not target.needs_signal)
             raise ValueError(
                 f"A model that predicts {predicts} has no xhat_0 at a terminal SNR of 0, where x_T is noise alone; "
@@ -125,7 +126,7 @@ class Pretrained(Denoiser):
             torch.as_tensor(values, dtype=self.dtype, device=x_t.device)[t].view(-1, *[1] * len(self.shape))
             for values in (self.noise.alpha, self.noise.sigma)
         )
-        x0 = self._target.x0(y, x_t, alpha, sigma)
+        x0 = XHAT_0[self.predicts].x0(y, x_t, alpha, sigma)
         if self.clip is not None:
             x0 = x0.clamp(-self.clip, self.clip)
         return Prediction(x0, v=(second[0] + 1) / 2 if second else None)

@@ -1,6 +1,6 @@
 """What a step's price needs to know of rho when it differs between coordinates: three averages over histogram bins.
 
-For the bins of `SecondOutput` (mass p_b, error e_b) and each x of a row of the table, both functions return
+For the bins of a second output's `Cells` (mass p_b, error e_b) and each x of a row of the table, both functions return
 
     sum_b p_b log rho_b,    sum_b p_b (1 / rho_b - 1),    sum_b e_b / rho_b.
 

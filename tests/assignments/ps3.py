@@ -144,11 +144,11 @@ def choose(train_stats, K):
     return [0, *path]
 """,
     "held_out": """
-from ddpm_dp.evaluation import compare
+from ddpm_dp import Measured, compare
 
 
 def held_out(train_stats, test_stats, path):
-    table = compare(test_stats, {"mine": {len(path) - 1: np.array(path)}}, "analytic")
+    table = compare(Measured(train_stats, test_stats), {"mine": {len(path) - 1: np.array(path)}}, "analytic")
     return table.bits["mine"][0], table.errors["mine"][0]
 """,
     "gain": """

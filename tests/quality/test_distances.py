@@ -1,11 +1,8 @@
 """Distances against brute force and closed forms, what the estimate takes off, and what is refused."""
 
-import doctest
 import itertools
 import subprocess
 import sys
-from importlib import import_module
-from pkgutil import walk_packages
 
 import numpy as np
 import pytest
@@ -141,8 +138,3 @@ def test_distances_need_no_torch():
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
     with pytest.raises(AttributeError, match="no attribute 'load_clasifier'"):
         quality.load_clasifier  # noqa: B018
-
-
-def test_docstring_examples():
-    for module in walk_packages(quality.__path__, "ddpm_dp.quality."):
-        assert doctest.testmod(import_module(module.name)).failed == 0

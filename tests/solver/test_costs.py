@@ -8,10 +8,11 @@ from tests.solver.examples import GOOD, STRUCTURES, realistic
 
 
 def test_table_and_steps_agree():
+    """The same formula on other shapes: a log1p may then round to the neighbouring number."""
     for structure in STRUCTURES:
         costs = realistic(structure, 30)
         t, s = np.mgrid[:31, :31]
-        np.testing.assert_array_equal(costs.table(), costs.of_steps(t, s))
+        np.testing.assert_allclose(costs.table(), costs.of_steps(t, s), rtol=2 * np.finfo(float).eps)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""The command line: what each command writes, what it says of a wrong input, and its help."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ddpm_dp
+from ddpm_dp import DenoisingStatistics, PathFile, load
+from ddpm_dp.cli import main
+from ddpm_dp.datasets import DATASETS
+from ddpm_dp.experiments import EXPERIMENTS
+from ddpm_dp.models.architectures import NETWORKS
+from ddpm_dp.noise import SCHEDULES
+from ddpm_dp.objectives import OBJECTIVES
+from ddpm_dp.training.losses import LOSSES
+from ddpm_dp.variances import FAMILIES
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """One run of the command line, file by file, on a tiny model."""
+    out = tmp_path_factory.mktemp("out")
+    for command in """
+        train digits --T 40 --steps 30 --width 16 --depth 1 --device cpu --out {out}/model.safetensors
+        measure {out}/model.safetensors digits --images 200 --out {out}/train.npz
+        measure {out}/model.safetensors digits --split test --fitted {out}/train.npz --out {out}/test.npz
+        solve {out}/train.npz --budgets 2 4 8 --held-out {out}/test.npz --out {out}/paths.json
+        solve {out}/train.npz --objective mse --variance beta --budgets 4 --out {out}/mse.json
+        sample {out}/model.safetensors {out}/paths.json -K 4 --statistics {out}/train.npz -n 9 --out {out}/s.png
+    """.strip().splitlines():
+        assert main([word.format(out=out) for word in command.split()]) == 0, command
+    return out
+
+
+def test_command_line_makes_each_file(made, capsys):
+    names = {path.name for path in made.iterdir()}
+    assert names == {"model.safetensors", "train.npz", "test.npz", "paths.json", "mse.json", "s.png"}
+    assert load(made / "model.safetensors").noise.T == 40
+    test, train = DenoisingStatistics.load(made / "test.npz"), DenoisingStatistics.load(made / "train.npz")
+    assert (train.n, test.n) == (200, 360) and np.array_equal(test.fitted_m, train.fitted_m)
+    best = ddpm_dp.solve(ddpm_dp.step_costs(train, "analytic"))
+    assert json.loads((made / "paths.json").read_text())["paths"]["8"] == best.path(8).tolist()
+    assert main(["evaluate", str(made / "test.npz"), str(made / "paths.json")]) == 0
+    printed = capsys.readouterr().out
+    price = ddpm_dp.step_costs(test, "analytic").of(best.path(8))
+    bits, error = (ddpm_dp.bits_per_dim(x, 64) for x in (price.total, price.standard_error))
+    published = PathFile.load(made / "paths.json")
+    assert published.held_out[8] == pytest.approx((bits, error), rel=1e-12)
+    assert published.bits_per_dim[8] == pytest.approx(ddpm_dp.bits_per_dim(best.nats(8), 64), rel=1e-9)
+    assert "17 grey levels" in published.decoder and PathFile.load(made / "mse.json").objective == "MSE reweighting"
+    assert f"{bits:.3f} ({error:.3f})" in printed and "fitted on training images" in printed and "360 images" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["train", "cats", "--out", "x"], "invalid choice: 'cats' (choose from"),
+        (["train", "digits"], "required: --out"),
+        (["train", "digits", "--steps", "many", "--out", "x"], "invalid int value: 'many'; see ddpm-dp train --help."),
+        (["measure", "digits", "digits", "--images", "0", "--out", "x"], "expected a whole number, 1 or more"),
+        (["experiment", "cats"], "invalid choice: 'cats' (choose from"),
+        (["measure", "absent.safetensors", "digits", "--out", "x"], "absent.safetensors"),
+        (["solve", "{out}/train.npz", "--budgets", "41", "--out", "x"], "41"),
+        (["solve", "{out}/train.npz", "--variance", "large", "--out", "x"], "invalid choice: 'large'"),
+        (["solve", "{out}/paths.json", "--out", "x"], "not a whole statistics file"),
+        (["evaluate", "{out}/test.npz", "{out}/train.npz"], "not a paths file"),
+        (["solve", "{out}/train.npz", "--held-out", "{out}/train.npz", "--out", "x"], "very images"),
+        (
+            ["solve", "{out}/test.npz", "--held-out", "{out}/test.npz", "--variance", "beta", "--out", "x"],
+            "statistics are held-out ones",
+        ),
+        (["evaluate", "{out}/train.npz", "{out}/paths.json"], "very images"),
+        (["measure", "{out}/model.safetensors", "digits", "--device", "abacus", "--out", "x"], "cannot be used here"),
+        (["train", "digits", "--steps", "0", "--out", "x"], "steps = 0"),
+        (["train", "digits", "--width", "9", "--out", "x"], "even number"),
+        (["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "5", "--out", "x"], "no path of 5 steps"),
+        (["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "4", "--out", "x"], "without its m_t"),
+        (["sample", "digits", "{out}/paths.json", "-K", "4", "--out", "x"], "another model"),
+        (["measure", "digits", "digits", "--fitted", "{out}/train.npz", "--out", "x"], "measure this model"),
+        (["measure", "digits", "two-moons", "--out", "x"], "trained on digits"),
+    ],
+)
+def test_wrong_input_ends_with_one_sentence(made, tmp_path, monkeypatch, capsys, arguments, word):
+    monkeypatch.chdir(tmp_path)
+    assert main([a.format(out=made) for a in arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert word in error and error.startswith(f"ddpm-dp {arguments[0]}: ") and not list(tmp_path.iterdir())
+
+
+def helped(command: str, capsys, monkeypatch) -> str:
+    monkeypatch.setenv("COLUMNS", "10000")  # one line for each argument
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "measure", "solve", "evaluate", "sample", "report", "experiment", "demo"])
+def test_help_has_an_example(command, capsys, monkeypatch):
+    assert f"ddpm-dp {command}" in helped(command, capsys, monkeypatch).split("example:")[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "registries"),
+    [
+        ("train", [DATASETS, LOSSES, NETWORKS, SCHEDULES]),
+        ("measure", [DATASETS]),
+        ("solve", [FAMILIES, OBJECTIVES]),
+        ("experiment", [EXPERIMENTS]),
+    ],
+)
+def test_help_lists_every_choice(command, registries, capsys, monkeypatch):
+    text = helped(command, capsys, monkeypatch)
+    for registry in registries:
+        assert f"{{{','.join(registry)}}}" in text
+        for name, entry in registry.items():
+            assert f"{name}: {entry.words}" in text
