@@ -7,6 +7,8 @@ import os
 from importlib import import_module
 from typing import Any
 
+from ddpm_dp.pretrained import SOURCES
+
 # Threads that wait should sleep: spinning, as is OpenMP's habit, they slow small networks many times over on a busy
 # machine. OpenMP asks when torch is first imported, so it must be said here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -24,9 +26,6 @@ _HOME = {
     "models.trained": ("Model", "load"),
     "noise": ("NoiseSchedule",),
     "paths": ("PathFile", "as_path", "to_diffusers", "to_improved_diffusion"),
-    "pretrained.checkpoints": ("from_improved_diffusion",),
-    "pretrained.functions": ("from_eps",),
-    "pretrained.pipelines": ("from_diffusers",),
     "pretrained.scheduler": ("path_scheduler",),
     "quality": ("frechet_distance", "wasserstein2"),
     "sampling": ("ddim", "sample"),
@@ -37,6 +36,8 @@ _HOME = {
     "training.loop": ("train",),
 }
 _ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
+# Each source's own function, `from_...`.
+_ROOM_OF |= {name: f"pretrained.{room}" for room, name in (source.home.split(":") for source in SOURCES.values())}
 
 __all__ = [*_ROOM_OF]
 

@@ -52,7 +52,43 @@ def timetable() -> str:
     return "\n".join(rows)
 
 
-myst_substitutions = {"timetable": timetable()}
+def names() -> str:
+    """A table for each registry: its names, their words, and who proposed what they stand for."""
+    from ddpm_dp.datasets import DATASETS
+    from ddpm_dp.experiments import EXPERIMENTS
+    from ddpm_dp.models.architectures import NETWORKS
+    from ddpm_dp.noise import SCHEDULES
+    from ddpm_dp.objectives import OBJECTIVES
+    from ddpm_dp.outputs import OUTPUTS
+    from ddpm_dp.pretrained import SOURCES
+    from ddpm_dp.quality import METRICS
+    from ddpm_dp.training.losses import LOSSES
+    from ddpm_dp.variances import DECODERS, FAMILIES
+
+    tables = {
+        "Reverse variances, `variance=`": FAMILIES,
+        "Decoders, one for each reverse variance": DECODERS,
+        "Objectives, `--objective`": OBJECTIVES,
+        "Data sets, `load_dataset`": DATASETS,
+        "Noise schedules, `TrainConfig.schedule`": SCHEDULES,
+        "Networks, `TrainConfig.network`": NETWORKS,
+        "Training losses, `TrainConfig.loss`": LOSSES,
+        "Second outputs of a network": OUTPUTS,
+        "Metrics of sample quality": METRICS,
+        "Sources of pretrained models": SOURCES,
+        "Experiments, `ddpm-dp experiment`": EXPERIMENTS,
+    }
+    pages = []
+    for title, registry in tables.items():
+        rows = [f"## {title}\n\n| name | what it is | source |", "|---|---|---|"]
+        for name, entry in registry.items():
+            words = entry.words.replace("|", "\\|").replace("_", "\\_").replace("^", "\\^").replace("~", "\\~")
+            rows.append(f"| `{name}` | {words} | {getattr(entry, 'source', '')} |")
+        pages.append("\n".join(rows))
+    return "\n\n".join(pages)
+
+
+myst_substitutions = {"timetable": timetable(), "names": names()}
 
 
 def without_kernel(app, docname: str, source: list[str]) -> None:

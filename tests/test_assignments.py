@@ -117,6 +117,7 @@ def assert_nothing_is_given_away(name: str, release: Path) -> None:
     assert (release / "checks.py").read_text() == (COURSE / "checks.py").read_text()
 
 
+@pytest.mark.slow
 @each
 def test_everybody_gets_the_points_that_they_deserve(name, course):
     gradebook = pytest.importorskip("nbgrader.api", reason="pip install -e '.[classroom]'").Gradebook

@@ -28,7 +28,7 @@ def text(cell: dict) -> str:
 
 @pytest.fixture(scope="module")
 def book() -> dict:
-    """The names that docs/conf.py defines; it needs nothing that is not in the standard library."""
+    """The names that docs/conf.py defines; it needs nothing but the standard library and the package."""
     return runpy.run_path(str(ROOT / "docs" / "conf.py"))
 
 

@@ -17,6 +17,7 @@ def test_linear_is_that_of_ho_et_al():
 
 
 def test_linear_at_another_T_ends_with_as_little_signal():
+    # log abar_T = -sum(beta) - sum(beta^2) / 2 - ...: the second term, 0.7% of the first, is what depends on T
     assert np.log(NoiseSchedule.linear(4000).abar[-1]) == pytest.approx(
         np.log(NoiseSchedule.linear(1000).abar[-1]), rel=0.02
     )

@@ -11,6 +11,8 @@ import pytest
 from ddpm_dp import DenoisingStatistics, TrainConfig, load, load_dataset, train
 from ddpm_dp.cli import main
 
+pytestmark = pytest.mark.slow  # processes that import torch first
+
 ONE = [sys.executable]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 # --multi_gpu is what makes it start several; without a GPU they work on the CPU. (--cpu would start one, whatever it is
@@ -51,12 +53,16 @@ def assert_same(a: Path, b: Path, tolerance: float) -> None:
 
 @pytest.mark.parametrize(("launcher", "n", "batch_size"), [(ACCELERATE, 2, 50), (TORCHRUN, 3, 160)])
 def test_statistics_do_not_depend_on_the_number_of_processes(folder, launcher, n, batch_size):
-    """Nor on the batch size; but where there are fewer batches than processes, it is said."""
+    """To the order in which float64 numbers are added, for the same batches; where those are too few, it is said.
+
+    (Other batches would round otherwise: a matrix product in float32 takes another kernel.)
+    """
+    assert main(measuring(folder, f"one_{batch_size}.npz", batch_size)) == 0
     done = launch(*launcher, n, "-m", "ddpm_dp", *measuring(folder, f"{n}.npz", batch_size))
     assert done.returncode == 0, done.stderr
     assert ("1 of 3 processes have nothing to do" in done.stdout) == (n == 3)
     assert done.stdout.count("Wrote") == 1  # together, not each for itself
-    assert_same(folder / "one.npz", folder / f"{n}.npz", 1e-12)
+    assert_same(folder / f"one_{batch_size}.npz", folder / f"{n}.npz", 1e-12)  # 301 images x 64 pixels: sqrt(2e4) ulps
     assert not (folder / f"{n}.npz.checkpoint").exists()
 
 
@@ -105,7 +111,9 @@ def test_training_does_not_depend_on_the_number_of_processes(tmp_path):
         pairs = zip(one.parameters(), other.parameters(), strict=True)
         return max((a - b).abs().max().item() for a, b in pairs)
 
-    assert distance(two) < 1e-6 < 1e-4 < distance(untrained.network)
+    # Adam divides by |gradient|: rounding in a tiny one moves a weight by as much as a step can. Twelve warm-up steps
+    # add up to 1.6e-3; a handful of weights that go another way for one of them stay below a tenth of that.
+    assert distance(two) < 1e-4 < distance(untrained.network)
 
 
 def test_processes_that_cannot_share_a_batch_are_refused(tmp_path):

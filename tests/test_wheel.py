@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 SIX_LINES = """
@@ -22,6 +24,7 @@ print(ddpm_dp.__file__)
 """
 
 
+@pytest.mark.slow  # installs torch
 def test_wheel_works_without_the_clone(tmp_path):
     """Build the wheel, install it alone in an empty environment, and run the six lines somewhere else."""
     run = {"check": True, "capture_output": True, "text": True, "cwd": tmp_path}

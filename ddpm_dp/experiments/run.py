@@ -29,9 +29,8 @@ def run(experiment: Experiment, out: Path, data_path: Path | None = None, device
         if not file.exists():
             train_to(file, data, job.config, start, half=True, device=device)
         model = models[job.folder] = load(file, device)
-        config = asdict(TrainConfig()) | model.about.get(
-            "config", {}
-        )  # settings younger than a file have their defaults
+        # A setting that is younger than the file had its default.
+        config = asdict(TrainConfig()) | model.about.get("config", {})
         trained = config, model.about.get("data_id"), model.about.get("start", {}).get("id")
         if trained != (asdict(job.config), fingerprint(data.train), start.id if start else None):
             raise ValueError(f"{file} was trained otherwise than {experiment.name} says; give another --out.")

@@ -79,7 +79,7 @@ def frechet_of_sets(samples: ArrayLike, real: ArrayLike) -> float:
     >>> frechet_of_sets([[0.0], [2.0]], [[3.0], [5.0]])  # the same spread, means 1 and 4
     9.0
     """
-    x, y = _pair(samples, real)
+    x, y = pair_of_sets(samples, real)
     if min(len(x), len(y)) < 2:
         raise ValueError(f"{len(x)} samples and {len(y)} real points were given; a covariance needs 2 or more of each.")
     return frechet_distance(*_moments(x), *_moments(y))
@@ -127,7 +127,7 @@ def frechet_estimate(samples: ArrayLike, real: ArrayLike) -> FrechetEstimate:
     >>> abs(estimate.limit - 1) < 3 * estimate.standard_error
     True
     """
-    x, y = _pair(samples, real)
+    x, y = pair_of_sets(samples, real)
     n, f = x.shape
     left = n - -(-n // GROUPS)
     if min(left, len(y)) < f + 1:
@@ -154,7 +154,7 @@ def _points(points: ArrayLike) -> Floats:
     return x
 
 
-def _pair(samples: ArrayLike, real: ArrayLike) -> tuple[Floats, Floats]:
+def pair_of_sets(samples: ArrayLike, real: ArrayLike) -> tuple[Floats, Floats]:
     """Two sets of points with the same features."""
     x, y = _points(samples), _points(real)
     if x.shape[1] != y.shape[1]:

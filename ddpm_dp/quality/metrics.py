@@ -11,7 +11,14 @@ from ddpm_dp.registry import Registry
 
 @dataclass(frozen=True)
 class Metric:
-    """A distance between samples and real data. `distance` takes the two sets, (n, d) and (m, d), in this order."""
+    """A distance between samples and real data.
+
+    Attributes:
+        name: what users write.
+        words: one line: what it is, and in which unit.
+        source: who proposed it.
+        distance: takes the two sets, (n, d) and (m, d), in this order; 0 if they are the same.
+    """
 
     name: str
     words: str

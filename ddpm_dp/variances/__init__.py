@@ -23,7 +23,16 @@ from ddpm_dp.variances.posterior import Posterior
 from ddpm_dp.variances.predicted import Predicted
 
 # In the order of menus and tables.
-FAMILIES: Registry[ReverseVariance] = Registry("variance", [Posterior(), Beta(), Analytic(), Learned(), Predicted()])
+FAMILIES: Registry[ReverseVariance] = Registry(
+    "variance",
+    [
+        Posterior(),
+        Beta(),
+        Analytic(),
+        Learned(),
+        Predicted(),
+    ],
+)
 
 # Priced from m_t alone, whatever the network.
 SCALAR = tuple(name for name, family in FAMILIES.items() if isinstance(family, OneNumber))

@@ -9,6 +9,7 @@ import pytest
 
 from ddpm_dp.datasets import DATASETS, load_dataset
 from ddpm_dp.datasets.base import from_levels
+from tests.datasets.same import assert_same
 
 
 def test_importing_needs_neither_torch_nor_the_libraries_that_only_some_data_need():
@@ -22,6 +23,21 @@ def test_a_source_declares_what_its_reader_takes(source):
     assert parameters.keys() == source.options.keys()
     for name, option in source.options.items():
         assert option.needed == (parameters[name].default is inspect.Parameter.empty)
+
+
+@pytest.mark.parametrize("name", [name for name, source in DATASETS.items() if not source.options])
+def test_what_needs_no_file_is_a_fixed_split_of_what_its_words_say(name):
+    """The same each time; float32 in [-1, 1], on the grid of its grey levels; nothing on both sides of the split."""
+    data, again = load_dataset(name), load_dataset(name)
+    assert_same(data, again)
+    assert data.name == name and f"{len(data.train):,} + {len(data.test):,}" in DATASETS[name].words
+    assert str(data.shape) in DATASETS[name].words
+    for part in (data.train, data.test):
+        assert part.shape[1:] == data.shape and part.dtype == np.float32 and np.abs(part).max() <= 1
+        if data.levels is not None:
+            grey = np.rint((part + 1) * (data.levels - 1) / 2).astype(int)
+            np.testing.assert_array_equal(part, from_levels(grey, data.levels))
+    assert not {x.tobytes() for x in data.train} & {x.tobytes() for x in data.test}
 
 
 @pytest.mark.parametrize("levels", [17, 256])

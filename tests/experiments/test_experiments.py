@@ -40,7 +40,7 @@ timesteps = 10
 
 def test_every_file_is_an_experiment():
     folder = Path(__file__).parents[2] / "ddpm_dp" / "experiments"
-    assert [*EXPERIMENTS] == sorted(file.stem for file in folder.glob("*.toml")) and {*SHIPPED} < {*EXPERIMENTS}
+    assert {*EXPERIMENTS} == {file.stem for file in folder.glob("*.toml")} > {*SHIPPED}
 
 
 @pytest.mark.parametrize(("name", "job"), [(name, job) for name in SHIPPED for job in EXPERIMENTS[name].models])
@@ -132,13 +132,10 @@ def test_what_is_done_is_not_repeated(made, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (
-            ("steps = 20", "steps = 21"),
-            "first/model.safetensors was trained otherwise than tiny says; give another --out.",
-        ),
+        (("steps = 20", "steps = 21"), "first/model.safetensors was trained otherwise than tiny says; give another"),
         (('start = "first"\n', ""), "second/model.safetensors was trained otherwise"),
         (('name = "digits"', 'name = "two-moons"'), "first/model.safetensors was trained otherwise"),
-        (("images = 40", "images = 41"), "first/train.npz was measured otherwise than tiny says; give another --out."),
+        (("images = 40", "images = 41"), "first/train.npz was measured otherwise than tiny says; give another"),
         (("timesteps = 10", "timesteps = 11"), "first/train.npz was measured otherwise"),
     ],
 )

@@ -11,6 +11,7 @@ from ddpm_dp import DenoisingStatistics, bits_per_dim, solve, step_costs, stride
 from ddpm_dp.explorer.search import Exploration
 from ddpm_dp.explorer.source import Source, shipped_sources
 from ddpm_dp.explorer.view import DP, MINE
+from ddpm_dp.variances import SCALAR
 
 
 def test_a_view_is_what_the_library_says(digits):
@@ -63,7 +64,7 @@ def test_what_is_shared_gives_what_is_shown(digits):
 
 def test_a_statistics_file_of_ones_own(files, statistics, tmp_path):
     source = Source.open(files)
-    assert source.variances == ("posterior", "beta", "analytic") and source.model is None
+    assert source.variances == SCALAR and source.model is None
     view = Exploration(source).at(7)
     got: dict = {}
     exec("\n".join(view.python().splitlines()[:6]), got)

@@ -33,7 +33,7 @@ def test_shipped_files_have_the_prices_of_the_first_edition(model):
     (`step_nats` adds log rho and 1 / rho - 1): a thousand ulps. Histograms add 256 bins to that.
     """
     statistics = load(model)
-    assert {*served(*statistics.values())} == THEN[model].keys()
+    assert {*served(*statistics.values())} >= THEN[model].keys()  # later families are not among them
     for variance, prices in THEN[model].items():
         costs = {split: step_costs(each, variance) for split, each in statistics.items()}
         for case, (nats, error) in prices.items():

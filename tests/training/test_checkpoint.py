@@ -35,6 +35,7 @@ train(load_dataset("swiss-roll"), TrainConfig(T=50, steps=3000, width=16, depth=
 """
 
 
+@pytest.mark.slow  # trains 3,000 steps, twice
 def test_training_survives_kill_9(tmp_path):
     file = tmp_path / "run.checkpoint"
     process = subprocess.Popen([sys.executable, "-c", KILLED.format(file=str(file))], stderr=subprocess.DEVNULL)
