@@ -110,13 +110,17 @@ def test_no_circles():
 def test_torch_stays_out_of_rooms_that_do_not_need_it():
     """Followed through all imports that happen when a module is imported."""
 
-    def heavy(module: str, way: tuple[str, ...] = ()) -> tuple[str, ...] | None:
-        for name in imports(TREES[module], inside_functions=False):
-            target = ours(name)
-            if name.split(".")[0] == "torch":
-                return (*way, module)
-            if target and target not in (*way, module) and (found := heavy(target, (*way, module))):
-                return found
+    def heavy(module: str) -> tuple[str, ...] | None:
+        """The shortest way from a module to one that imports torch."""
+        ways, waiting = {module: (module,)}, [module]
+        for each in waiting:
+            for name in imports(TREES[each], inside_functions=False):
+                if name.split(".")[0] == "torch":
+                    return ways[each]
+                target = ours(name)
+                if target and target not in ways:
+                    ways[target] = (*ways[each], target)
+                    waiting.append(target)
         return None
 
     for module in MODULES:

@@ -31,17 +31,17 @@ class Canvas:
             self.agg = FigureCanvasAgg(self.figure)
             self.axes: Any = self.figure.subplots(rows, columns, gridspec_kw=grid)
         self.moving: list[Artist] = []
-        self.made_for: tuple = ()
-        self._stills: dict[tuple, Any] = {}
+        self.made_for: tuple[object, ...] = ()
+        self._stills: dict[tuple[object, ...], Any] = {}
 
-    def remake(self, made_for: tuple) -> bool:
+    def remake(self, made_for: tuple[object, ...]) -> bool:
         """Whether what the still layer depends on has changed: then its axes must be made again."""
         changed = made_for != self.made_for
         if changed:
             self.made_for, self._stills = made_for, {}
         return changed
 
-    def layers(self, limits: tuple = ()) -> None:
+    def layers(self, limits: tuple[object, ...] = ()) -> None:
         """Draw the moving marks over the still layer, which is drawn once for each setting of the axes' limits."""
         if limits not in self._stills:
             for mark in self.moving:

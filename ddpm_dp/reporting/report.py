@@ -4,7 +4,7 @@ The folder has one folder for each training loss, with `model.safetensors`, `tra
 chosen on the training statistics alone and priced on held-out images.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ddpm_dp.models.trained import load
 from ddpm_dp.reporting.compare import Comparison, compare
 from ddpm_dp.solver import solve
 from ddpm_dp.statistics import DenoisingStatistics, Measured
+from ddpm_dp.training.config import TrainConfig
 from ddpm_dp.variances import served
 
 BUDGETS = (8, 16, 32, 64, 128, 256)
@@ -113,7 +114,7 @@ def report(folder: Path) -> str:
 
 def training(about: dict[str, Any]) -> str:
     """How far a model's training got, in words, from its own metadata."""
-    config = about["config"]
+    config = asdict(TrainConfig()) | about["config"]  # the oldest files leave out what is by default
     steps = f"{about['step']:,} of {config['steps']:,}" if "step" in about else f"{config['steps']:,}"
     what = f"{config['loss']} loss, T = {config['T']:,} {config['schedule']}"
     text = f"{what}, {steps} steps of {config['batch_size']} images"
