@@ -6,7 +6,7 @@ import numpy as np
 def whole(value: object, name: str, least: int = 1, most: int | None = None, what: str = "") -> int:
     """`value` as an int, if it is a whole number from `least` to `most`; True and 3.0 are none.
 
-    `name` is the argument's, `what` a word or two more for the sentence (" of pixels").
+    `name` is the argument's, `what` a word or two more for the sentence ("pixels").
 
     Raises ValueError, saying what was given and what was expected.
 

@@ -127,8 +127,8 @@ def step_costs(statistics: DenoisingStatistics, variance: str = "analytic") -> S
     (3, True)
     """
     family = FAMILIES.named(variance)
-    if not family.serves(statistics):
-        raise ValueError(f"variance = {variance!r} needs a network with a second output; the measured one has no such.")
+    if lack := family.why_not(statistics):
+        raise ValueError(f"variance = {variance!r} needs {lack}.")
     decoder = statistics.decoders[family.decoder.name]
     if dict(decoder.convention) != family.decoder.convention:
         raise ValueError(

@@ -39,12 +39,19 @@ def negative_elbo(
     ends = as_path(path, noise.T)
     family = FAMILIES.named(variance)
     cells, basis = family.fitted_cells(statistics, denoiser.id), family.basis(denoiser.shape)
-    fitted_m = np.zeros(noise.T + 1) if statistics is None else statistics.fitted_m  # for the decoders that need it
+    if statistics is None and family.decoder.fitted:
+        raise ValueError(
+            f"The decoder of variance={variance!r} needs m_t; give statistics=, measured on training data."
+        )
+    fitted_m = np.zeros(noise.T + 1) if statistics is None else statistics.fitted_m
     x_0 = denoiser.images(images)
     rng = torch.Generator().manual_seed(seed)
 
     def tensor(value: float | np.ndarray) -> Tensor:
         return torch.tensor(float(value), dtype=torch.float64)
+
+    def double(seen: Tensor | None) -> Tensor | None:
+        return None if seen is None else seen.cpu().double()
 
     exact = x_0.cpu().double()
     T = noise.T
@@ -54,15 +61,16 @@ def negative_elbo(
         eps = torch.randn(x_0.shape, generator=rng, dtype=torch.float64).to(x_0.dtype).to(x_0.device)
         x_t = noise.alpha[t] * x_0 + noise.sigma[t] * eps
         prediction = denoiser.at(x_t, t)
-        xhat_0, seen = prediction.x0.cpu().double(), family.see(prediction)
-        seen = None if seen is None else seen.cpu().double()
+        xhat_0 = prediction.x0.cpu().double()
         x_t = x_t.cpu().double()
         if s == 0:
-            spread = torch.as_tensor(family.decoder.variance(noise, t, fitted_m[t], seen), dtype=torch.float64)
+            second = double(prediction.second(family.decoder.output))
+            spread = torch.as_tensor(family.decoder.variance(noise, t, fitted_m[t], second), dtype=torch.float64)
             columns.append(-decoder_log_likelihood(exact, xhat_0, spread, denoiser.levels))
         else:
             q = noise.posterior(t, s)
-            reverse = float(q.variance) * torch.as_tensor(family.log_rho(noise, t, s, cells, seen)).exp()
+            rho = torch.as_tensor(family.log_rho(noise, t, s, cells, double(family.see(prediction)))).exp()
+            reverse = float(q.variance) * rho
             mean_q = basis.coefficients(q.x0 * exact + q.xt * x_t)
             mean_p = basis.coefficients(q.x0 * xhat_0 + q.xt * x_t)
             columns.append(normal_kl(mean_q, tensor(q.variance), mean_p, reverse).flatten(1).sum(1))

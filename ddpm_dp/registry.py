@@ -1,5 +1,6 @@
 """Names at the door, objects behind it: a registry turns the one into the other, and nobody else compares names."""
 
+import inspect
 from abc import ABCMeta
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
@@ -77,7 +78,7 @@ class Whole(metaclass=ABCMeta):  # noqa: B024 (the abstract methods are its subc
         if abstract:
             return
         *_, kind = (base for base in cls.__mro__[1:] if issubclass(base, Whole) and base is not Whole)
-        owed = [name for base in cls.__mro__[1:] for name in base.__dict__.get("__annotations__", ())]
+        owed = [name for base in cls.__mro__[1:] for name in inspect.get_annotations(base)]
         lacks = [name for name in dict.fromkeys(owed) if not hasattr(cls, name)]
         lacks += [name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
         if lacks:

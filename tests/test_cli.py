@@ -76,7 +76,7 @@ def test_command_line_makes_each_file(made, capsys):
         (["train", "digits", "--steps", "0", "--out", "x"], "steps = 0"),
         (["train", "digits", "--width", "9", "--out", "x"], "even number"),
         (["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "5", "--out", "x"], "no path of 5 steps"),
-        (["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "4", "--out", "x"], "without its m_t"),
+        (["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "4", "--out", "x"], "without what it fits"),
         (["sample", "digits", "{out}/paths.json", "-K", "4", "--out", "x"], "another model"),
         (["measure", "digits", "digits", "--fitted", "{out}/train.npz", "--out", "x"], "measure this model"),
         (["measure", "digits", "two-moons", "--out", "x"], "trained on digits"),

@@ -92,7 +92,7 @@ def test_a_killed_job_ends_with_an_error_and_goes_on_to_the_same_numbers(folder,
     assert died.returncode != 0 and not (folder / out).exists()
     assert rank == 0 or "Signal 9" in died.stderr
     with np.load(folder / f"{out}.checkpoint") as rows:
-        assert 20 <= len(rows["cells.all.of_group"]) <= 22  # the timesteps before 23
+        assert 20 <= len(rows["cells.all.error_of_group"]) <= 22  # the timesteps before 23
     assert main(measuring(folder, out)) == 0
     assert " 22/40 " in capfd.readouterr().err.replace("21/40", "22/40")  # the bar begins there
     assert_same(folder / "one.npz", folder / out, 0 if rank == 0 else 1e-12)

@@ -82,7 +82,7 @@ def test_seed_decides(mixture):
 
 
 def test_what_is_missing_or_foreign_is_refused(mixture, statistics):
-    with pytest.raises(ValueError, match="without its m_t"):
+    with pytest.raises(ValueError, match="without what it fits"):
         sample(mixture, [0, 100], 1, variance="analytic")
     with pytest.raises(ValueError, match="from 0 to 50"):
         sample(mixture, [0, 50], 1)

@@ -20,7 +20,7 @@ from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.outputs import OUTPUTS
 from ddpm_dp.processes import Processes
 from ddpm_dp.registry import Whole
-from ddpm_dp.statistics import ALL
+from ddpm_dp.statistics import ALL, DenoisingStatistics
 from ddpm_dp.variances import FAMILIES, ReverseVariance
 from ddpm_dp.variances.decoders import Decoder
 
@@ -58,8 +58,8 @@ class Setting:
         counts: (G,) images in each group, in all processes together.
         home: the device on which sums in float64 are kept.
         processes: those that share the pass.
+        fitted: the training images' statistics; None where these are they.
         fitted_m: (T + 1,) the training images' m_t; where these are they, each entry is set by `MeanError`.
-        refit: whether they are.
     """
 
     noise: NoiseSchedule
@@ -68,10 +68,11 @@ class Setting:
     counts: np.ndarray
     home: torch.device
     processes: Processes
-    fitted_m: Tensor
-    refit: bool
+    fitted: DenoisingStatistics | None
 
     def __post_init__(self) -> None:
+        known = np.zeros(self.noise.T + 1) if self.fitted is None else self.fitted.fitted_m
+        self.fitted_m = torch.from_numpy(known.copy()).to(self.home)
         self.images_of_group = torch.from_numpy(self.counts).double().to(self.home)
 
     def zeros(self) -> Tensor:
@@ -110,7 +111,18 @@ class Observer(Whole, abstract=True):
         """What is known of this timestep, over all processes, still on the device."""
 
 
-class MeanError(Observer):
+class CellObserver(Observer, abstract=True):
+    """One that fills cells; its row's names begin with `cells.NAME.`.
+
+    Attributes:
+        output, basis: what the `Cells` of its rows say of themselves.
+    """
+
+    output: str | None = None
+    basis: str = "pixels"
+
+
+class MeanError(CellObserver):
     """m_t of each group of images: one cell."""
 
     def begin(self, t: int) -> None:
@@ -121,7 +133,7 @@ class MeanError(Observer):
 
     def agree(self) -> None:
         self.total = self.setting.processes.total(self.total)
-        if self.setting.refit:
+        if self.setting.fitted is None:
             # All images at one t before the next t, so that m_t is known when its decoder is priced.
             self.setting.fitted_m[self.t] = self.total.sum() / self.setting.counts.sum()
 
@@ -129,10 +141,10 @@ class MeanError(Observer):
         pass  # nothing more to see
 
     def row(self) -> dict[str, Tensor]:
-        return {f"cells.{ALL}.of_group": self.total / self.setting.images_of_group}
+        return {f"cells.{ALL}.error_of_group": self.total / self.setting.images_of_group}
 
 
-class Histogram(Observer):
+class Histogram(CellObserver):
     """The joint distribution of a second output and the squared error, over all coordinates of all images."""
 
     def __init__(self, setting: Setting, output: str):
@@ -141,7 +153,7 @@ class Histogram(Observer):
 
     def _place(self, seen: Seen) -> Tensor:
         second = seen.prediction.second(self.output)
-        assert second is not None, "a name asks for an output, and is refused where there is none"
+        assert self.output and second is not None, "a name asks for an output, and is refused where there is none"
         return double(OUTPUTS[self.output].place(second)).flatten()
 
     def begin(self, t: int) -> None:
@@ -196,7 +208,7 @@ class DecoderPrice(Observer):
 
 
 # Who fills which cells, by their names; a new kind of cells has its line here.
-OBSERVERS: dict[str, Callable[[Setting], Observer]] = {
+OBSERVERS: dict[str, Callable[[Setting], CellObserver]] = {
     ALL: MeanError,
     **{output: partial(Histogram, output=output) for output in OUTPUTS},
 }
@@ -207,19 +219,14 @@ def observed_families(denoiser: Denoiser) -> list[ReverseVariance]:
     return [family for family in FAMILIES.values() if family.output in (None, denoiser.second)]
 
 
-def observers_of(families: list[ReverseVariance], setting: Setting) -> list[Observer]:
-    """Who must look for these families to be priced; m_t comes first, as others ask for it."""
-    cells = dict.fromkeys([ALL, *(family.cells for family in families)])
-    decoders = {family.decoder.name: family.decoder for family in families}
-    return [
-        *(OBSERVERS[name](setting) for name in cells),
-        *(DecoderPrice(setting, decoder) for decoder in decoders.values()),
-    ]
+def cell_observers(families: list[ReverseVariance], setting: Setting) -> dict[str, CellObserver]:
+    """Who fills the cells that price these families, by the cells' names; m_t comes first, as others ask for it."""
+    return {name: OBSERVERS[name](setting) for name in dict.fromkeys([ALL, *(family.cells for family in families)])}
 
 
 def histogram(y: Tensor, e2: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """(2, BINS) sums of 1 and e^2 of coordinates y (n,) in bins from low to high, as `Cells` describes them."""
-    place = ((y - low) / (high - low).clamp(min=1e-12) * (BINS - 1)).nan_to_num()  # NaN is refused when it is fetched
+    place = ((y - low) / (high - low).clamp(min=1e-12) * (BINS - 1)).nan_to_num()  # `take` refuses NaN
     left = place.long().clamp(0, BINS - 2)
     share = place - left
     empty = torch.zeros(BINS, dtype=y.dtype, device=y.device)

@@ -13,7 +13,7 @@ from ddpm_dp.files import fingerprint
 from ddpm_dp.gaussians import normal_kl
 from ddpm_dp.measuring import checkpoint
 from ddpm_dp.measuring.checkpoint import Rows
-from ddpm_dp.measuring.observers import Seen, Setting, double, observed_families, observers_of
+from ddpm_dp.measuring.observers import DecoderPrice, Observer, Seen, Setting, cell_observers, double, observed_families
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.processes import Processes
 from ddpm_dp.statistics import ALL, GROUPS, Cells, DecoderPrices, DenoisingStatistics, filling, mean_of_groups
@@ -54,16 +54,13 @@ class Survey:
             (x, torch.from_numpy(_noise(seed, i.tolist(), denoiser.shape)).to(x_0), group.to(home))
             for x, i, group in parts[self.processes.rank :: size]
         ]
-        fitted_m = torch.zeros(self.noise.T + 1, dtype=torch.float64, device=home)
-        if fitted is not None:
-            fitted_m += torch.from_numpy(fitted.fitted_m).to(home)
         self.counts, self.d = np.bincount(groups.numpy()), math.prod(denoiser.shape)
-        self.setting = Setting(
-            self.noise, denoiser.levels, self.d, self.counts, home, self.processes, fitted_m, refit=fitted is None
-        )
+        self.setting = Setting(self.noise, denoiser.levels, self.d, self.counts, home, self.processes, fitted)
         families = observed_families(denoiser)
-        self.observers = observers_of(families, self.setting)
+        self.cells = cell_observers(families, self.setting)
         self.decoders = {family.decoder.name: family.decoder for family in families}
+        prices = (DecoderPrice(self.setting, decoder) for decoder in self.decoders.values())
+        self.observers: list[Observer] = [*self.cells.values(), *prices]
         # Set at once and by t, so that Ctrl-C leaves no half of a row, nor one twice.
         self.rows: Rows = {}
         self.key = {  # what must agree for one measurement to go on with another's rows
@@ -71,8 +68,9 @@ class Survey:
             "set of images": self.data_id,
             "number of grey levels": denoiser.levels,
             "set of timesteps": fingerprint(measured),
-            "set of training statistics": "itself" if fitted is None else fingerprint(fitted.fitted_m),
+            "set of training statistics": "itself" if fitted is None else _fit(fitted),
             "seed": seed,
+            "set of cells": [*self.cells],
             "set of decoders": {name: decoder.convention for name, decoder in self.decoders.items()},
         }
 
@@ -80,6 +78,10 @@ class Survey:
     def done(self) -> int:
         """How many timesteps are done."""
         return len(self.rows)
+
+    @property
+    def _names(self) -> list[str]:
+        return [*next(iter(self.rows.values()))]
 
     def column(self, name: str) -> np.ndarray:
         """What is known by that name of the timesteps done, one after the other along axis 0."""
@@ -123,7 +125,8 @@ class Survey:
         """Fetch rows from the device and add them to those that are done. Raises ValueError if one is not finite."""
         for t, row in pending:
             values = {name: value.cpu().numpy() for name, value in row.items()}
-            if not np.isfinite(values[f"cells.{ALL}.of_group"]).all():
+            cells = (rows for name, rows in values.items() if name.startswith("cells."))
+            if not all(np.isfinite(rows).all() for rows in cells):
                 raise ValueError(f"The model's output is not finite at t = {t}; such a model cannot be priced.")
             self.rows[t] = values
         pending.clear()
@@ -132,7 +135,7 @@ class Survey:
         """What is known of the bound of the path through the timesteps done (`analytic` variance, no prior)."""
         path = np.array([*self.rows])
         errors = np.zeros((len(self.counts), self.noise.T + 1))
-        errors[:, path] = self.column(f"cells.{ALL}.of_group").T
+        errors[:, path] = self.column(f"cells.{ALL}.error_of_group").T
         t, s = path[1:], path[:-1]
         cells = Cells.one(errors, self.counts, self.setting.fitted_m.cpu().numpy())
         steps = ANALYTIC.nats(self.noise, self.d, t, s, errors[:, t], cells)
@@ -147,30 +150,30 @@ class Survey:
     def restore(self, file: Path) -> None:
         """Take over the rows of a checkpoint. Raises ValueError if it is not whole, or of another measurement."""
         self.rows = checkpoint.restore(file, self.key, self.measured)
-        if self.setting.refit:
+        if self.setting.fitted is None:
             for t, row in self.rows.items():
-                self.setting.fitted_m[t] = float(self.counts @ row[f"cells.{ALL}.of_group"] / self.counts.sum())
+                self.setting.fitted_m[t] = float(self.counts @ row[f"cells.{ALL}.error_of_group"] / self.counts.sum())
 
     def result(self) -> DenoisingStatistics:
         """The statistics, once all timesteps are done."""
-        T, counts, measured = self.noise.T, self.counts, self.measured
-        rows: dict[str, dict[str, np.ndarray]] = {}
-        for name in next(iter(self.rows.values())):
-            room, _, part = name.removeprefix("cells.").partition(".")
-            if name.startswith("cells."):
-                rows.setdefault(room, {})[part] = self.column(name)
-        of_group = rows[ALL]["of_group"].T
-        m = counts @ filling.errors(of_group, measured, T) / counts.sum()
-        rows[ALL] = {
-            "of_group": of_group[..., None],
-            "fitted": (m if self.setting.refit else self.setting.fitted_m.cpu().numpy())[:, None],
-        }
+        T, counts, measured, fitted = self.noise.T, self.counts, self.measured, self.setting.fitted
+        error = filling.errors(self.column(f"cells.{ALL}.error_of_group").T, measured, T)
+        cells = {}
+        for name, observer in self.cells.items():
+            start = f"cells.{name}."
+            rows = {part.removeprefix(start): self.column(part) for part in self._names if part.startswith(start)}
+            for part in rows.keys() & {"error_of_group", "mass_of_group"}:
+                rows[part] = np.moveaxis(rows[part], 0, 1)  # groups first
+            if name == ALL:
+                own = counts @ error / counts.sum()
+                rows["fitted"] = (own if fitted is None else fitted.fitted_m)[:, None]
+            cells[name] = Cells.from_rows(name, rows, measured, counts, error, observer.output, observer.basis)
         return DenoisingStatistics(
             noise=self.noise,
             shape=tuple(self.denoiser.shape),
             levels=self.denoiser.levels,
             counts=counts,
-            cells={name: Cells.from_rows(name, known, measured, counts, m) for name, known in rows.items()},
+            cells=cells,
             decoders={
                 name: DecoderPrices(
                     name,
@@ -196,6 +199,11 @@ class Survey:
             nats = normal_kl(self.noise.alpha[T] * double(x_0), sigma2, zero, one).flatten(1).sum(1)
             total.index_add_(0, group, nats)
         return self.setting.mean(total).cpu().numpy()
+
+
+def _fit(fitted: DenoisingStatistics) -> str:
+    """Tells one set of fitted numbers from another."""
+    return fingerprint(*(cells.fitted for _, cells in sorted(fitted.cells.items()) if cells.fitted is not None))
 
 
 def _noise(seed: int, numbers: list[int], shape: tuple[int, ...]) -> np.ndarray:

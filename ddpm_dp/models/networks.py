@@ -179,6 +179,3 @@ class UNet(nn.Module):
         for layer in self.up:
             h = layer(torch.cat([h, kept.pop()], 1), embedding) if isinstance(layer, BLOCKS) else layer(h)
         return self.last(F.silu(self.norm(h)))
-
-
-NETWORKS = {"mlp": MLP, "unet": UNet}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_dp.costs import bits_per_dim, step_costs
-from ddpm_dp.statistics import DenoisingStatistics, Measured
+from ddpm_dp.statistics import DenoisingStatistics, Measured, as_measured
 from ddpm_dp.variances import FAMILIES
 
 BUDGETS = (4, 8, 16, 32, 64, 128, 256)
@@ -61,7 +61,7 @@ def compare(measured: Measured[Any], paths: Mapping[str, Mapping[int, np.ndarray
     >>> table.budgets, table.n
     ((4, 8), 360)
     """
-    held_out = measured.judge
+    held_out = as_measured(measured).judge
     budgets = tuple(sorted(next(iter(paths.values()))))
     for name, by_budget in paths.items():
         if tuple(sorted(by_budget)) != budgets:

@@ -8,7 +8,7 @@ from ddpm_dp.costs import bits_per_dim, step_costs
 from ddpm_dp.objectives import OBJECTIVES
 from ddpm_dp.paths import PathFile
 from ddpm_dp.reporting.compare import compare, decoder_in_words
-from ddpm_dp.statistics import DenoisingStatistics, Measured
+from ddpm_dp.statistics import DenoisingStatistics, Measured, as_measured
 
 
 def path_file(
@@ -33,7 +33,7 @@ def path_file(
     >>> path_file(Measured(train), {2: np.array([0, 100, 1000])}, "analytic").objective
     'ELBO'
     """
-    train = measured.train
+    train = as_measured(measured).train
     costs, title = step_costs(train, variance), OBJECTIVES.named(objective).title
     known = {}
     if measured.held_out is not None:

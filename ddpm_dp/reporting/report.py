@@ -98,7 +98,7 @@ def report(folder: Path) -> str:
             numbers = zip(c.bits[stride], c.errors[stride], strict=True)
             by_K = {K: f"{bits:.3f} ({error:.3f})" for K, (bits, error) in zip(c.budgets, numbers, strict=True)}
             cells = "".join(f"{by_K.get(K, '-'):>15}" for K in (*BUDGETS, entry.T))
-            lines.append(f"{entry.model:<10}{entry.T:>5}  {c.variance:<10}{stride:<10}{cells}")
+            lines.append(f"{entry.model:<10}{entry.T:>5}  {c.variance:<9} {stride:<10}{cells}")
     head = f"{'K = 32 minus all T':>20}{'of all T':>10}{'of the best K <= 256':>22}"
     lines += [
         "",
@@ -108,7 +108,7 @@ def report(folder: Path) -> str:
     for entry in table:
         difference = f"{entry.gap[0]:+.3f} ({entry.gap[1]:.3f})"
         cells = f"{difference:>20}{entry.near or '> 256':>10}{entry.near_best:>22}"
-        lines.append(f"{entry.model:<10}{entry.T:>5}  {entry.comparison.variance:<10}{cells}")
+        lines.append(f"{entry.model:<10}{entry.T:>5}  {entry.comparison.variance:<9} {cells}")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from ddpm_dp.statistics.cells import ALL, Cells
 from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
 from ddpm_dp.statistics.denoising import DenoisingStatistics
 from ddpm_dp.statistics.groups import GROUPS, mean_of_groups
-from ddpm_dp.statistics.measured import Measured, Origin, require_chosen_on
+from ddpm_dp.statistics.measured import Measured, Origin, as_measured, require_chosen_on
 
 __all__ = [
     "ALL",
@@ -15,6 +15,7 @@ __all__ = [
     "DenoisingStatistics",
     "Measured",
     "Origin",
+    "as_measured",
     "mean_of_groups",
     "require_chosen_on",
 ]

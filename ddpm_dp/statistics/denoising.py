@@ -64,12 +64,12 @@ class DenoisingStatistics:
                 "counts and G prices."
             )
         one = self.cells.get(ALL)
-        if one is None or one.of_group is None or one.fitted is None:
+        if one is None or one.error_of_group is None or one.fitted is None:
             raise ValueError(f"The statistics lack the cell {ALL!r}, the mean squared error; see Cells.one.")
         tables = {
-            f"cells {name!r}": cells.of_group[..., 0]
+            f"cells {name!r}": cells.error_of_group[..., 0]
             for name, cells in self.cells.items()
-            if cells.of_group is not None
+            if cells.error_of_group is not None
         }
         tables |= {f"decoder {name!r}": prices.nats for name, prices in self.decoders.items()}
         tables |= {f"curve {name!r}": curve.nats[:, :, 0, 0] for name, curve in self.curves.items()}
@@ -97,9 +97,9 @@ class DenoisingStatistics:
     @property
     def squared_error(self) -> np.ndarray:
         """(G, T + 1) mean of e^2 per dimension in each group of images; column 0 is 0."""
-        of_group = self.cells[ALL].of_group
-        assert of_group is not None, "the constructor asks for it"
-        return of_group[..., 0]
+        error_of_group = self.cells[ALL].error_of_group
+        assert error_of_group is not None, "the constructor asks for it"
+        return error_of_group[..., 0]
 
     @cached_property
     def m(self) -> np.ndarray:
@@ -115,17 +115,22 @@ class DenoisingStatistics:
 
     @property
     def decoder(self) -> dict[str, np.ndarray]:
-        """For each decoder, (G, T + 1) nats per image, -log p(x_0 | x_t); column 0 is inf."""
+        """The prices in `decoders`, by name: (G, T + 1) nats per image, -log p(x_0 | x_t); column 0 is inf."""
         return {name: prices.nats for name, prices in self.decoders.items()}
 
     def mean(self, per_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean over images of a (G, ...) array of group means, and its standard error (inf if there is one group)."""
         return mean_of_groups(per_group, self.counts)
 
+    def _refitted(self, cells: Mapping[str, Cells]) -> dict[str, Cells]:
+        """Part of these statistics' cells, fitted to themselves if all were; of held-out ones the fit stays."""
+        own = self.fitted_on == self.data_id
+        return {name: each.fitted_to(each) if own else each for name, each in cells.items()}
+
     def of_groups(self, groups: np.ndarray) -> DenoisingStatistics:
         """These statistics as if only some groups of images, given by their numbers 0..G - 1, had been measured.
 
-        What was fitted is fitted to those alone: for training statistics. What is not kept by group, such as the
+        What was fitted to all of these images is fitted to those alone. What is not kept by group, such as the
         histograms of second outputs, stays that of all images.
 
             few = stats.of_groups(np.arange(4))
@@ -134,7 +139,7 @@ class DenoisingStatistics:
         return replace(
             self,
             counts=counts,
-            cells={name: cells.of_groups(groups, counts) for name, cells in self.cells.items()},
+            cells=self._refitted({name: cells.of_groups(groups, counts) for name, cells in self.cells.items()}),
             decoders={name: replace(prices, nats=prices.nats[groups]) for name, prices in self.decoders.items()},
             curves={name: replace(curve, nats=curve.nats[groups]) for name, curve in self.curves.items()},
             prior=self.prior[groups],
@@ -143,17 +148,23 @@ class DenoisingStatistics:
     def at_timesteps(self, measured: np.ndarray) -> DenoisingStatistics:
         """These statistics as if only those timesteps (ascending, some of `self.measured`) had been measured.
 
-        What was fitted is fitted to those alone: for training statistics.
+        What was fitted to these images is fitted anew. Raises ValueError unless both ends of `self.measured` are among
+        them: between measured timesteps values can be filled in, beyond they cannot.
         """
+        measured = np.asarray(measured)
+        if not np.isin(measured, self.measured).all() or (measured[[0, -1]] != self.measured[[0, -1]]).any():
+            raise ValueError(
+                f"Timesteps from {measured[0]} to {measured[-1]} were asked for; expected some of the measured ones, "
+                f"with {self.measured[0]} and {self.measured[-1]} among them."
+            )
         error = filling.errors(self.squared_error[:, measured], measured, self.T)
-        m = self.counts @ error / self.n
         cells = {
-            name: Cells.from_rows(name, each.rows(measured), measured, self.counts, m, each.basis)
+            name: Cells.from_rows(name, each.rows(measured), measured, self.counts, error, each.output, each.basis)
             for name, each in self.cells.items()
         }
         return replace(
             self,
-            cells={name: each.fitted_to(each) for name, each in cells.items()},
+            cells=self._refitted(cells),
             decoders={
                 name: replace(prices, nats=filling.prices(prices.nats[:, measured], measured, self.T))
                 for name, prices in self.decoders.items()

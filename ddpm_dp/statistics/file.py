@@ -4,7 +4,8 @@ Format 3. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on,
 do not tell. Arrays, with n measured timesteps:
 
     abar (T + 1,)   counts (G,)   prior (G,)   measured (n,)
-    cells.NAME.mass, .error (n, B)  .low, .high (n,)  .of_group (G, n, B)  .fitted (T + 1, B)  .map.X (n, ...)
+    cells.NAME.mass, .error (n, B)  .low, .high (n,)  .error_of_group, .mass_of_group (G, n, B)
+              .fitted (T + 1, B)    .map.X (n, ...)
     decoder.NAME (G, n)             curve.NAME.variances (n, V)  .nats (G, n, C, V)
 
 A part that a version does not know is passed over: what is new can be added without a new format. Format 2, of the
@@ -79,7 +80,8 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
         "data_id": statistics.data_id,
         "fitted_on": statistics.fitted_on,
         "seed": statistics.seed,
-        "cells": {name: {"basis": cells.basis} for name, cells in statistics.cells.items()},
+        "cells": {name: {"basis": each.basis, "output": each.output} for name, each in statistics.cells.items()},
+        "curves": [*statistics.curves],
         "decoders": {
             name: {"words": prices.words, "convention": dict(prices.convention)}
             for name, prices in statistics.decoders.items()
@@ -124,20 +126,19 @@ def read(path: str | Path) -> dict[str, Any]:
 def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     noise, counts, measured = NoiseSchedule(arrays["abar"]), arrays["counts"], arrays["measured"]
     T, rows = noise.T, {name: _parts(arrays, f"cells.{name}.") for name in header["cells"]}
-    by_group = {f"cells {ALL!r}": rows[ALL]["of_group"]}
+    by_group = {f"cells {ALL!r}": rows[ALL]["error_of_group"]}
     by_group |= {f"decoder {name!r}": arrays[f"decoder.{name}"] for name in header["decoders"]}
     for name, table in by_group.items():
         if table.shape[:2] != (len(counts), len(measured)):
             raise ValueError(f"{name} has shape {table.shape}; expected groups x {len(measured)}.")
-    m = counts @ filling.errors(rows[ALL]["of_group"][..., 0], measured, T) / counts.sum()
-    curves = {key.split(".")[1] for key in arrays if key.startswith("curve.")}
+    squared_error = filling.errors(rows[ALL]["error_of_group"][..., 0], measured, T)
     return {
         "noise": noise,
         "shape": tuple(header["shape"]),
         "levels": header["levels"],
         "counts": counts,
         "cells": {
-            name: Cells.from_rows(name, rows[name], measured, counts, m, basis=about["basis"])
+            name: Cells.from_rows(name, rows[name], measured, counts, squared_error, about["output"], about["basis"])
             for name, about in header["cells"].items()
         },
         "decoders": {
@@ -153,8 +154,10 @@ def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, 
         "seed": header["seed"],
         "measured": measured,
         "curves": {
-            name: DecoderCurve.from_rows(name, measured=measured, T=T, **_parts(arrays, f"curve.{name}."))
-            for name in sorted(curves)
+            name: DecoderCurve.from_rows(
+                name, arrays[f"curve.{name}.variances"], arrays[f"curve.{name}.nats"], measured, T
+            )
+            for name in header["curves"]
         },
     }
 
@@ -163,18 +166,22 @@ def _of_format_2(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple
     """A file of format 2 under the names of format 3."""
     decoders = [name.removeprefix("decoder.") for name in arrays if name.startswith("decoder.")]
     served = header.pop("second")
-    parts = _parts(arrays, "second.")
-    second = {f"cells.{FORMAT_2_SECOND[served]}.{part}": rows for part, rows in parts.items()} if served else {}
     one = {
-        f"cells.{ALL}.of_group": arrays["squared_error"][..., None],
+        f"cells.{ALL}.error_of_group": arrays["squared_error"][..., None],
         f"cells.{ALL}.fitted": arrays["fitted_m"][:, None],
     }
-    known = {
-        "cells": {name: {"basis": "pixels"} for name in [ALL] + ([FORMAT_2_SECOND[served]] if served else [])},
+    known: dict[str, Any] = {
+        "cells": {ALL: {"basis": "pixels", "output": None}},
+        "curves": [],
         "decoders": {
             name: dict(zip(("words", "convention"), FORMAT_2_DECODERS[name], strict=True)) for name in decoders
         },
     }
+    second = {}
+    if served:
+        output = FORMAT_2_SECOND[served]
+        known["cells"][output] = {"basis": "pixels", "output": output}
+        second = {f"cells.{output}.{part}": rows for part, rows in _parts(arrays, "second.").items()}
     return header | known, arrays | one | second
 
 

@@ -5,7 +5,9 @@ Whatever was fitted (m_t, cells, the decoder) stays the training one. Whoever pr
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
 
 from ddpm_dp.statistics.denoising import DenoisingStatistics
 
@@ -32,8 +34,9 @@ class Measured(Generic[Train]):
         held_out: measured on other images with `fitted=` the training statistics; None where there are none: then only
             what needs none can be done.
 
-    Raises ValueError if `train` was fitted on other images than its own; or if `held_out` is of another model, of the
-    very images that paths were chosen on, of images of another kind, or fitted on other images than `train`.
+    Raises ValueError if they are no such pair; if `train` was fitted on other images than its own; or if `held_out` is
+    of another model, of the very images that paths were chosen on, of images of another kind, or fitted otherwise than
+    `train` was.
 
     >>> import ddpm_dp
     >>> both = Measured.load(ddpm_dp.shipped("digits/train.npz"), ddpm_dp.shipped("digits/test.npz"))
@@ -46,6 +49,8 @@ class Measured(Generic[Train]):
 
     def __post_init__(self) -> None:
         train, held_out = self.train, self.held_out
+        if not hasattr(train, "data_id") or not isinstance(held_out, DenoisingStatistics | None):
+            raise ValueError("Measured takes the training statistics, and the held-out ones where there are any.")
         if isinstance(train, DenoisingStatistics) and train.fitted_on != train.data_id:
             raise ValueError(
                 "The training statistics are held-out ones (their m_t was fitted on other images); give those that "
@@ -63,6 +68,11 @@ class Measured(Generic[Train]):
             raise ValueError(
                 "The held-out statistics have their m_t from other images than the paths were chosen on; measure them "
                 "again with these training statistics (fitted=, or --fitted)."
+            )
+        if isinstance(train, DenoisingStatistics) and not _same_fit(train, held_out):
+            raise ValueError(
+                "The held-out statistics have other fitted numbers than the training ones: a part of one of them was "
+                "fitted anew; measure them again with these training statistics (fitted=, or --fitted)."
             )
         if isinstance(train, DenoisingStatistics) and (train.shape, train.levels) != (held_out.shape, held_out.levels):
             raise ValueError(
@@ -87,6 +97,19 @@ class Measured(Generic[Train]):
         if self.held_out is None:
             raise ValueError("There are no held-out statistics; measure other images with fitted= the training ones.")
         return self.held_out
+
+
+def as_measured(given: object) -> "Measured[Any]":
+    """What was given, if it is a `Measured`. Raises ValueError otherwise: one set of statistics is not enough."""
+    if not isinstance(given, Measured):
+        raise ValueError(f"A {type(given).__name__} was given; expected Measured(train, held_out), the two together.")
+    return given
+
+
+def _same_fit(train: DenoisingStatistics, held_out: DenoisingStatistics) -> bool:
+    """Whether what was fitted is the same, cell by cell, wherever both have a fit."""
+    pairs = [(train.cells[name].fitted, cells.fitted) for name, cells in held_out.cells.items() if name in train.cells]
+    return all(a is None or b is None or np.array_equal(a, b) for a, b in pairs)
 
 
 def require_chosen_on(train: DenoisingStatistics, chosen: Origin) -> None:

@@ -45,7 +45,10 @@ def step_nats(log_rho: Any, delta_e2: Any, expm1: Callable[[Any], Any] = np.expm
 
 @dataclass(frozen=True)
 class StepPrices:
-    """Nats L(t, s) for 0 < s < t: of all images (n,), and of each group of images (G, n); t, s (n,) or broadcast."""
+    """Nats L(t, s) for 0 < s < t, t and s (n,) integers: of all images (n,), and of each group of images (G, n).
+
+    `mean` also takes one t for many s, as the rows of a table do.
+    """
 
     mean: Callable[[np.ndarray, np.ndarray], np.ndarray]
     of_groups: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -105,14 +108,26 @@ class ReverseVariance(Whole, abstract=True):
     def form(self, statistics: DenoisingStatistics) -> Form | None:
         """The same prices as T numbers each instead of a table, for `solve`; None if they have no such form."""
 
+    def why_not(self, statistics: DenoisingStatistics) -> str | None:
+        """What these statistics lack for this family to be priced, as the end of a sentence; None if nothing."""
+        if self.cells not in statistics.cells:
+            second = "a network with a second output; the measured one has no such"
+            return second if self.output else f"the cells {self.cells!r}, which were not measured"
+        if self.decoder.name not in statistics.decoders:
+            return f"the price of the decoder {self.decoder.name!r}, which was not measured"
+        cells, basis = statistics.cells[self.cells], self.basis(statistics.shape).name
+        if self.fitted and cells.fitted is None:
+            return f"cells {self.cells!r} that were fitted on training images"
+        return None if cells.basis == basis else f"cells in the basis {basis!r}; these are in {cells.basis!r}"
+
     def serves(self, statistics: DenoisingStatistics) -> bool:
         """Whether all that it needs was measured."""
-        return self.cells in statistics.cells and self.decoder.name in statistics.decoders
+        return self.why_not(statistics) is None
 
     def fitted_cells(self, statistics: DenoisingStatistics | None, model_id: str) -> Cells | None:
         """What `log_rho` needs of training statistics of the model of that fingerprint; None if it needs nothing.
 
-        Raises ValueError if they are missing where needed, or of another model.
+        Raises ValueError if they are missing where needed, lack what is needed, or are of another model.
         """
         if statistics is not None:
             statistics.require_model(model_id, "the model")
@@ -120,8 +135,11 @@ class ReverseVariance(Whole, abstract=True):
             return None
         if statistics is None:
             raise ValueError(
-                f"variance={self.name!r} was asked for without its m_t; give statistics=, measured on training data."
+                f"variance={self.name!r} was asked for without what it fits to training data (m_t, for one); give "
+                "statistics=, measured on those."
             )
+        if lack := self.why_not(statistics):
+            raise ValueError(f"variance = {self.name!r} needs {lack}.")
         return statistics.cells[self.cells]
 
 

@@ -24,12 +24,14 @@ class Decoder(Whole, abstract=True):
         name: by which statistics know its prices.
         words: the variance, as it stands beside every reported bits/dim.
         output: the second output that it reads, or None.
+        fitted: whether it needs m_t as fitted on training images.
         convention: the same as data: change it whenever prices change, and files with the old one are refused.
     """
 
     name: str
     words: str
     output: str | None = None
+    fitted: bool = False
     convention: dict[str, Any]
 
     @abstractmethod
@@ -54,6 +56,7 @@ class MeanError(Decoder):
 
     name = "analytic"
     words = "variance m_t as fitted on training images"
+    fitted = True
     convention = {"variance": "m_t", "at least": SMALLEST, "fitted": True}
 
     def variance(self, noise: NoiseSchedule, t: int, m: Any = None, seen: Any = None) -> Any:

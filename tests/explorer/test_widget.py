@@ -141,7 +141,8 @@ def with_histograms(T: int) -> DenoisingStatistics:
     squared_error = np.tile(m, (groups, 1))
     first = np.tile(np.r_[np.inf, 50 * (1 + np.log1p(snr[1] * m[1:]))], (groups, 1))
     low = np.log(np.maximum(m, 1e-12)) - 1
-    of_u = Cells("u", np.full((T + 1, bins), 1 / bins), np.tile(m[:, None] / bins, (1, bins)), low=low, high=low + 2)
+    mass, error = np.full((T + 1, bins), 1 / bins), np.tile(m[:, None] / bins, (1, bins))
+    of_u = Cells("u", mass, error, output="u", low=low, high=low + 2)
     counts, decoders = np.full(groups, 25), (DECODERS["fixed"], DECODERS["analytic"], DECODERS["predicted"])
     return DenoisingStatistics(
         noise=noise, shape=(1, 8, 8), levels=17, counts=counts,

@@ -23,9 +23,9 @@ def same(a: DenoisingStatistics, b: DenoisingStatistics) -> bool:
 
 
 def same_cells(a: Cells, b: Cells) -> bool:
-    names = ("mass", "error", "of_group", "fitted", "low", "high")
+    names = ("mass", "error", "error_of_group", "mass_of_group", "fitted", "low", "high")
     pairs = [(getattr(a, name), getattr(b, name)) for name in names]
-    return (a.name, a.basis, a.maps.keys()) == (b.name, b.basis, b.maps.keys()) and all(
+    return (a.name, a.output, a.basis, a.maps.keys()) == (b.name, b.output, b.basis, b.maps.keys()) and all(
         (x is None and y is None) or np.array_equal(x, y)
         for x, y in [*pairs, *((rows, b.maps[name]) for name, rows in a.maps.items())]
     )

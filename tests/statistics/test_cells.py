@@ -16,15 +16,17 @@ def bands(statistics: DenoisingStatistics, B: int = 5) -> Cells:
     """Invented cells of another basis, with everything that cells can hold; their errors sum to m_t in every group."""
     rng = np.random.default_rng(0)
     share = rng.dirichlet(np.ones(B), size=(len(statistics.counts), statistics.T + 1))
-    of_group = share * statistics.squared_error[..., None]
-    mass = np.tile(rng.dirichlet(np.ones(B)), (statistics.T + 1, 1))
-    mass[0] = 0
-    error = statistics.mean(of_group)[0]
+    error_of_group = share * statistics.squared_error[..., None]
+    masses = rng.dirichlet(np.full(B, 9.0), size=(len(statistics.counts), statistics.T + 1))
+    masses[:, 0] = 0
+    mass = statistics.mean(masses)[0]
+    error = statistics.mean(error_of_group)[0]
     return Cells(
         "bands",
         mass,
         error,
-        of_group,
+        error_of_group,
+        mass_of_group=masses,
         fitted=np.divide(error, mass, where=mass > 0, out=np.zeros_like(error)),
         basis="dct 8x8",
         maps={"threshold": rng.random((statistics.T + 1, 2)), "cell": rng.integers(0, B, (statistics.T + 1, 3, 4))},
@@ -49,7 +51,7 @@ def test_one_cell_is_the_mean_squared_error(statistics):
     one = statistics.cells["all"]
     assert one.mass.shape == (101, 1) and one.mass[0] == 0 and (one.mass[1:] == 1).all()
     assert np.array_equal(one.error[:, 0], statistics.m) and np.array_equal(one.fitted[:, 0], statistics.fitted_m)
-    assert np.array_equal(one.of_group[..., 0], statistics.squared_error)
+    assert np.array_equal(one.error_of_group[..., 0], statistics.squared_error)
 
 
 def test_a_file_keeps_cells_and_curves(rich, tmp_path):
@@ -58,7 +60,7 @@ def test_a_file_keeps_cells_and_curves(rich, tmp_path):
     assert same(again, rich)
     found, expected = again.cells["bands"], rich.cells["bands"]
     assert (found.basis, found.maps.keys()) == ("dct 8x8", expected.maps.keys())
-    for name in ("mass", "error", "of_group"):
+    for name in ("mass", "error", "error_of_group", "mass_of_group"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=2.0**-24)
     assert np.array_equal(found.fitted, expected.fitted)
     for name, rows in expected.maps.items():
@@ -76,7 +78,12 @@ def test_unmeasured_timesteps_are_filled(rich):
     thin = rich.at_timesteps(measured)
     few, all_ = thin.cells["bands"], rich.cells["bands"]
     np.testing.assert_allclose(few.error.sum(1), thin.m, rtol=20 * EPS)
-    np.testing.assert_allclose(few.of_group.sum(2) @ np.ones(101), few.of_group.sum((1, 2)), rtol=200 * EPS)
+    # a group's errors are its own: they sum to its own m_t, and stay where they were measured
+    np.testing.assert_allclose(few.error_of_group.sum(2), thin.squared_error, rtol=20 * EPS)
+    np.testing.assert_allclose(few.error_of_group[:, measured], all_.error_of_group[:, measured], rtol=20 * EPS)
+    np.testing.assert_allclose(thin.mean(few.error_of_group)[0], few.error, rtol=64 * EPS)
+    np.testing.assert_allclose(few.mass_of_group.sum(2)[:, 1:], 1, rtol=20 * EPS)
+    np.testing.assert_allclose(few.fitted[measured], all_.own[measured], rtol=64 * EPS)
     np.testing.assert_allclose(few.mass.sum(1)[1:], 1, rtol=20 * EPS)
     assert np.array_equal(few.mass[measured], all_.mass[measured])
     np.testing.assert_allclose(few.error[measured], all_.error[measured], rtol=20 * EPS)
@@ -103,8 +110,11 @@ def test_fewer_timesteps_are_as_if_no_other_had_been_measured(mixture, points, s
     [
         ({"error": np.zeros((101, 4))}, "error has shape"),
         ({"fitted": np.zeros((100, 5))}, "fitted has shape"),
-        ({"of_group": np.zeros((32, 101, 4))}, "of_group has shape"),
+        ({"error_of_group": np.zeros((32, 101, 4))}, "error_of_group has shape"),
         ({"mass": -np.ones((101, 5))}, "not negative"),
+        ({"mass_of_group": np.zeros((32, 101, 4))}, "mass_of_group has shape"),
+        ({"low": np.full(101, np.nan)}, "low is NaN at t = 0"),
+        ({"maps": {"threshold": np.zeros(100)}}, "map 'threshold' has 100 rows"),
         ({"error": np.full((101, 5), np.nan)}, "NaN at t = 0"),
     ],
 )

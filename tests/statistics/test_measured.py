@@ -33,6 +33,7 @@ def wrong(mixture, points, statistics, held_out) -> dict:
         "training images, other noise": (same_images, "very images"),
         "fitted to itself": (unfitted, "from other images"),
         "fitted on other images": (on_others, "from other images"),
+        "a part, fitted anew": (replace(held_out.fitted_to(held_out), fitted_on=statistics.data_id), "fitted anew"),
         "another model": (measure(foreign, points[:99], progress=False), "measure this model"),
         "another kind of images": (replace(held_out, levels=9), "images of one kind"),
     }
@@ -43,6 +44,7 @@ CASES = [
     "training images, other noise",
     "fitted to itself",
     "fitted on other images",
+    "a part, fitted anew",
     "another model",
     "another kind of images",
 ]
@@ -67,10 +69,29 @@ def test_whoever_prints_a_number_refuses_what_flatters(case, statistics, wrong, 
     files = [str(folder / f"{split}.npz") for split in ("train", "test")]
     solve = ["solve", files[0], "--budgets", "4", "--out", str(tmp_path / "paths.json")]
     assert main([*solve, "--held-out", files[1]]) == 2 and word in capsys.readouterr().err
-    if case == "another kind of images":
-        return  # a paths file does not say of which kind they were
+    if case in ("another kind of images", "a part, fitted anew"):
+        return  # a paths file does not say of which kind they were, nor what was fitted
     assert main(solve) == 0
     assert main(["evaluate", files[1], str(tmp_path / "paths.json")]) == 2 and word in capsys.readouterr().err
+
+
+def test_parts_of_held_out_statistics_keep_the_training_fit(statistics, held_out):
+    for part in (held_out.of_groups(np.arange(4)), held_out.at_timesteps(held_out.measured[::3])):
+        assert np.array_equal(part.fitted_m, statistics.fitted_m) and Measured(statistics, part).judge is part
+    few = statistics.of_groups(np.arange(4))
+    np.testing.assert_allclose(few.fitted_m, few.m, rtol=1e-14)
+    with pytest.raises(ValueError, match="fitted anew"):
+        Measured(few, held_out)
+    with pytest.raises(ValueError, match="with 1 and 100 among them"):
+        held_out.at_timesteps(np.array([1, 50, 99]))
+
+
+def test_one_set_of_statistics_is_not_enough(statistics, held_out):
+    for call in (lambda: compare(held_out, PATHS, "beta"), lambda: path_file(statistics, PATHS["some"], "beta")):
+        with pytest.raises(ValueError, match=r"expected Measured\(train, held_out\)"):
+            call()
+    with pytest.raises(ValueError, match="takes the training statistics"):
+        Measured(statistics, "test.npz")
 
 
 def test_held_out_statistics_are_no_training_statistics(held_out):
