@@ -79,7 +79,9 @@ data: $(VENV)/ready
 	$(BIN)/ddpm-dp experiment digits --out data
 	$(BIN)/python -c "from ddpm_dp.quality import train_classifier; train_classifier('data/fashion-mnist/features.safetensors')"
 
-# The models and statistics in data/fashion-mnist, and what is told of them: hours on a CPU, minutes on a GPU.
+# The models and statistics in data/fashion-mnist, and what is told of them: hours on a CPU, minutes on a GPU. In a clone, move
+# data/fashion-mnist/{hybrid,vlb,predicted} away first: the hybrid model that ships was trained in two runs, otherwise than
+# the experiment says, and the two others begin with it.
 fashion: $(VENV)/ready
 	$(BIN)/ddpm-dp experiment fashion-mnist --out data/fashion-mnist
 	$(BIN)/python benchmarks/quality.py

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ddpm_dp import measure, negative_elbo, sample, step_costs
+from ddpm_dp.measuring.observers import OBSERVERS
 from ddpm_dp.registry import Registry
 from ddpm_dp.variances import DECODERS, FAMILIES, SCALAR, ReverseVariance, served
 from ddpm_dp.variances.base import OneNumber
@@ -100,6 +101,11 @@ def test_a_family_has_its_own_basis(with_more, tmp_path):
     expected = torch.distributions.kl_divergence(exact, p)
     # d log-determinants and quadratic forms of size 1 to 10, a few dozen operations each
     np.testing.assert_allclose(direct, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_every_family_has_an_observer_of_its_cells():
+    """Cells of a new kind take a second file: who fills them while measuring."""
+    assert {family.cells for family in FAMILIES.values()} <= OBSERVERS.keys()
 
 
 def test_a_half_written_family_is_refused_when_it_is_defined():
