@@ -80,10 +80,11 @@ def names() -> str:
     }
     pages = []
     for title, registry in tables.items():
-        rows = [f"## {title}\n\n| name | what it is | source |", "|---|---|---|"]
+        columns = ["name", "what it is"] + ["source"] * all(hasattr(entry, "source") for entry in registry.values())
+        rows = [f"## {title}\n\n| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
         for name, entry in registry.items():
             words = entry.words.replace("|", "\\|").replace("_", "\\_").replace("^", "\\^").replace("~", "\\~")
-            rows.append(f"| `{name}` | {words} | {getattr(entry, 'source', '')} |")
+            rows.append(f"| `{name}` | {words} |" + (f" {entry.source} |" if "source" in columns else ""))
         pages.append("\n".join(rows))
     return "\n\n".join(pages)
 

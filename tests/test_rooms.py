@@ -140,7 +140,7 @@ NAMES = {*FAMILIES, *OUTPUTS, *DECODERS, *OBJECTIVES, *LOSSES, *NETWORKS, *SCHED
 
 @pytest.mark.parametrize("module", MODULES)
 def test_nobody_compares_names(module):
-    """`x == "learned"`, `x in ("learned", ...)` and `match` are for registries: ask the object instead."""
+    """`x == "learned"`, `x in (...)`, `match` and `{"learned": ...}[x]` are for registries: ask the object instead."""
 
     def named(node: ast.AST) -> bool:
         return any(isinstance(each, ast.Constant) and each.value in NAMES for each in ast.walk(node))
@@ -149,6 +149,8 @@ def test_nobody_compares_names(module):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
             wrong = any(named(a) or named(b) for a, b in pairwise(sides))
+        elif isinstance(node, (ast.Subscript, ast.Attribute)):  # {"learned": ...}[variance], {...}.get(variance)
+            wrong = isinstance(node.value, ast.Dict) and any(named(key) for key in node.value.keys if key)
         else:
             wrong = isinstance(node, ast.match_case) and named(node.pattern)
         assert not wrong, f"{MODULES[module]}:{node.lineno} compares a name: {ast.unparse(node)}"

@@ -9,6 +9,7 @@ from ddpm_dp.measuring.survey import Survey
 from ddpm_dp.variances import SCALAR
 from tests.conftest import draw
 from tests.statistics.same import same
+from tests.variances.small import TwoHeaded
 
 
 def test_error_is_the_exact_mmse_of_a_gaussian():
@@ -258,3 +259,23 @@ def test_batches_are_split_when_memory_runs_out(mixture, points, statistics, cap
     with pytest.raises(torch.OutOfMemoryError):
         measure(mixture, points[:10], progress=False)  # one image at once is too much: nothing helps
     interruptible.undo()
+
+
+def test_a_checkpoint_of_other_cells_is_refused(tmp_path):
+    """The same model with a second output more has more to remember: rows without it are of no use."""
+    bare, with_v = TwoHeaded(None), TwoHeaded("v")
+    assert bare.id == with_v.id
+    images = draw(bare, 20, seed=0)
+    measure(bare, images, timesteps=5, checkpoint=tmp_path / "rows", save_every=0, progress=False)
+    with pytest.raises(ValueError, match="another set of cells and another set of decoders"):
+        measure(with_v, images, timesteps=5, checkpoint=tmp_path / "rows", progress=False)
+
+
+def test_a_second_output_that_is_nan_is_refused_with_the_timestep(mixture, points):
+    class Broken(TwoHeaded):
+        def __call__(self, x_t, t):
+            x0, v, _ = super().__call__(x_t, t)
+            return Prediction(x0, v=torch.where(t[:, None] == 7, torch.nan, v))
+
+    with pytest.raises(ValueError, match="t = 7"):
+        measure(Broken("v"), points[:10], progress=False)

@@ -154,3 +154,60 @@ def test_served_families_are_those_of_both_measurements(statistics):
     with_v = measure(TwoHeaded("v"), [[0.1, 0.2]], timesteps=5, progress=False)
     assert served(statistics) == SCALAR and {*served(with_v)} == {*SCALAR, "learned"}
     assert served(with_v, statistics) == SCALAR
+
+
+class SeesElse(Quarter):
+    """A family for this test alone: rho follows x_t, the decoder follows v."""
+
+    name = "sees-else"
+    output = "v"
+    decoder = DECODERS["learned"]
+
+    def see(self, prediction):
+        return 1 + prediction.x0**2
+
+    def log_rho(self, noise, t, s, cells=None, seen=None):
+        return seen.log()
+
+
+class FittedDecoder(Quarter):
+    """A family for this test alone: rho needs nothing, its decoder needs m_t."""
+
+    name = "fitted-decoder"
+    decoder = DECODERS["analytic"]
+
+
+def test_the_decoder_gets_what_it_reads_and_is_never_guessed(monkeypatch):
+    for family in (SeesElse(), FittedDecoder()):
+        monkeypatch.setitem(FAMILIES._entries, family.name, family)
+    denoiser = TwoHeaded("v")
+    points = [[0.3, -0.1], [0.5, 0.2]]
+    nats = {
+        name: negative_elbo(denoiser, points, [0, 5, 100], variance=name)[:, 1] for name in ("sees-else", "learned")
+    }
+    np.testing.assert_array_equal(nats["sees-else"], nats["learned"])  # the same draw, the same decoder
+    with pytest.raises(ValueError, match="decoder of variance='fitted-decoder' needs m_t; give statistics="):
+        negative_elbo(denoiser, points, [0, 5, 100], variance="fitted-decoder")
+
+
+def test_what_a_family_lacks_is_told(monkeypatch, mixture, statistics):
+    class Bands(Quarter):
+        name, cells, fitted = "bands", "bands", True
+
+    class Elsewhere(Quarter):
+        name = "elsewhere"
+
+        def basis(self, shape):
+            return Turn()
+
+    for family in (Bands(), Elsewhere()):
+        monkeypatch.setitem(FAMILIES._entries, family.name, family)
+    for name, sentence in {
+        "bands": "variance = 'bands' needs the cells 'bands', which were not measured",
+        "elsewhere": "variance = 'elsewhere' needs cells in the basis 'turn'; these are in 'pixels'",
+    }.items():
+        assert name not in served(statistics)
+        with pytest.raises(ValueError, match=sentence):
+            step_costs(statistics, name)
+    with pytest.raises(ValueError, match="variance = 'bands' needs the cells 'bands'"):
+        sample(mixture, [0, 50, 100], 1, variance="bands", statistics=statistics, progress=False)
