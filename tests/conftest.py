@@ -1,4 +1,14 @@
-"""What several test files share: small exact models, and one torch thread per test process."""
+"""What several test files share: small exact models, and one torch thread per test process.
+
+Tolerances come from the arithmetic, not from a machine. Where a test says nothing else:
+
+- 1e-12 relative: the same float64 terms, added in another order or batch. A sum of n terms is known to about sqrt(n)
+  ulps, some 1e-14 for the thousands here; a hundred times that is for other kernels of the same product.
+- 1e-9 relative: the same formula written in another way, in which numbers up to 1e4 times as large cancel (snr_1, in
+  these schedules 1e3 to 1e4, against later ones; log rho against 1 / rho - 1 in short steps), and ten times that.
+- 1e-7 or 1e-6: a float32 number (24 bits, 6e-8) in a few operations.
+- so many standard errors: 3 or 4, with a fixed seed.
+"""
 
 import os
 
