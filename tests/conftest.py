@@ -38,7 +38,8 @@ def draw(denoiser: MixtureDenoiser, n: int, seed: int) -> np.ndarray:
     """n points from the mixture itself."""
     rng = np.random.default_rng(seed)
     component = rng.choice(len(denoiser.means), size=n, p=denoiser.log_weights.exp().numpy())
-    return denoiser.means.numpy()[component] + denoiser.std * rng.standard_normal((n, *denoiser.shape))
+    means = denoiser.means.numpy()[component].reshape(n, *denoiser.shape)
+    return means + denoiser.std * rng.standard_normal((n, *denoiser.shape))
 
 
 @pytest.fixture(scope="session")

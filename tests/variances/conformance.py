@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import MultivariateNormal, kl_divergence
 
 from ddpm_dp import DenoisingStatistics, Measured, measure, negative_elbo, sample, solve, step_costs
 from ddpm_dp.gaussians import decoder_log_likelihood
@@ -20,7 +20,8 @@ from ddpm_dp.variances import ReverseVariance
 from tests.conftest import draw
 from tests.variances.small import TwoHeaded
 
-N = 2000  # points, 2-D
+N = 2000  # images, or points
+SHAPES = [(2,), (3, 4, 4)]  # points, and images in colour
 STEPS = [(2, 1), (40, 7), (90, 89), (100, 1), (100, 30)]
 EPS = np.finfo(float).eps
 
@@ -31,11 +32,12 @@ class Case:
 
     family: ReverseVariance
     folder: Path
+    shape: tuple[int, ...] = (2,)
     given: DenoisingStatistics | None = None  # fitted to in place of `train`
 
     @cached_property
     def denoiser(self) -> TwoHeaded:
-        return TwoHeaded(self.family.output)
+        return TwoHeaded(self.family.output, self.shape)
 
     @cached_property
     def points(self) -> np.ndarray:
@@ -48,6 +50,15 @@ class Case:
     @cached_property
     def held_out(self) -> DenoisingStatistics:
         return measure(self.denoiser, draw(self.denoiser, 500, seed=2), fitted=self.train, progress=False)
+
+    @property
+    def d(self) -> int:
+        return math.prod(self.shape)
+
+    def eps(self, n: int) -> np.ndarray:
+        """The noise that a pass with seed 0 gives to its first n images."""
+        streams = (np.random.Generator(np.random.Philox(key=[0, i])) for i in range(n))
+        return np.stack([stream.standard_normal(self.shape) for stream in streams])
 
     def covariances(self, t: int, s: int, x_t: torch.Tensor) -> torch.Tensor:
         """(n, d, d) covariance of p(x_s | x_t), from rho and the basis."""
@@ -63,7 +74,7 @@ class Case:
 
 def price_is_the_direct_kl(case: Case) -> None:
     """E KL(q(x_s | x_t, x_0) || p(x_s | x_t)) by torch.distributions, on other noise, within 4 standard errors."""
-    abar, x_0 = case.denoiser.noise.abar, torch.from_numpy(case.points)
+    abar, x_0 = case.denoiser.noise.abar, torch.from_numpy(case.points[:500])
     costs = step_costs(case.train, case.family.name)
     for t, s in STEPS:
         eps = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
@@ -73,11 +84,11 @@ def price_is_the_direct_kl(case: Case) -> None:
         c0 = math.sqrt(abar[s]) * (1 - keep) / (1 - abar[t])
         ct = math.sqrt(keep) * (1 - abar[s]) / (1 - abar[t])
         small = (1 - keep) * (1 - abar[s]) / (1 - abar[t])
-        q = Independent(Normal(c0 * x_0 + ct * x_t, math.sqrt(small)), 1)
-        q = MultivariateNormal(q.mean, torch.diag_embed(q.variance))
-        kl = kl_divergence(q, MultivariateNormal(c0 * xhat_0 + ct * x_t, case.covariances(t, s, x_t))).numpy()
+        q = MultivariateNormal((c0 * x_0 + ct * x_t).flatten(1), small * torch.eye(case.d, dtype=torch.float64))
+        p = MultivariateNormal((c0 * xhat_0 + ct * x_t).flatten(1), case.covariances(t, s, x_t))
+        kl = kl_divergence(q, p).numpy()
         price, error = (float(x[0]) for x in case.train.mean(costs.between.of_groups(np.array([t]), np.array([s]))))
-        assert abs(price - kl.mean()) < 4 * math.hypot(error, kl.std() / math.sqrt(N)), (t, s)
+        assert abs(price - kl.mean()) < 4 * math.hypot(error, kl.std() / math.sqrt(len(kl))), (t, s)
 
 
 def price_is_exact_on_the_draws_of_the_pass(case: Case) -> None:
@@ -90,23 +101,23 @@ def price_is_exact_on_the_draws_of_the_pass(case: Case) -> None:
     statistics = measure(case.denoiser, few, progress=False)
     case = replace(case, given=statistics)
     costs, exact = step_costs(statistics, case.family.name), case.family.cells == ALL
-    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal(2) for i in range(20)])
     for t, s in STEPS:
         x_0 = torch.from_numpy(few)
-        x_t = torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * eps)
-        q, d = noise.posterior(t, s), 2
+        x_t = torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(20))
+        q = noise.posterior(t, s)
         covariance = case.covariances(t, s, x_t)
-        off = (q.x0 * (x_0 - case.denoiser.at(x_t, t).x0))[..., None]
+        off = (q.x0 * (x_0 - case.denoiser.at(x_t, t).x0)).flatten(1)[..., None]
         ratio = float(q.variance) * torch.linalg.inv(covariance)
         distance = (off.mT @ torch.linalg.solve(covariance, off)).flatten()
         trace = torch.diagonal(ratio, dim1=1, dim2=2).sum(1)
-        kl = 0.5 * (trace + distance - d - torch.linalg.slogdet(ratio).logabsdet)
+        kl = 0.5 * (trace + distance - case.d - torch.linalg.slogdet(ratio).logabsdet)
         price = costs.between.mean(np.array([t]), np.array([s]))[0]
         # d, the trace and the log-determinant cancel: an absolute error of some ulps of each
-        assert abs(price - kl.mean().item()) < (1e-10 if exact else 1e-3) * price + 100 * EPS, (t, s)
+        rounding = 100 * case.d * EPS
+        assert abs(price - kl.mean().item()) < (1e-10 if exact else 1e-3) * price + rounding, (t, s)
         groups = costs.between.of_groups(np.array([t]), np.array([s]))[:, 0]
         if exact:
-            np.testing.assert_allclose(groups, kl, rtol=1e-10, atol=100 * EPS)
+            np.testing.assert_allclose(groups, kl, rtol=1e-10, atol=rounding)
 
 
 def standard_errors_are_those_of_the_spread(case: Case) -> None:
@@ -154,10 +165,10 @@ def form_is_the_table(case: Case) -> None:
 
 def sampler_has_the_priced_covariance(case: Case) -> None:
     """A step is linear in its noise z: its answers to all unit vectors are the root of its covariance."""
-    t, s, d = case.denoiser.noise.T, 30, 2
-    x_t = torch.tensor([[0.4, -0.9]], dtype=torch.float64).repeat(d + 1, 1)
+    t, s, d = case.denoiser.noise.T, 30, case.d
+    x_t = torch.from_numpy(np.resize([0.4, -0.9], (1, *case.shape))).repeat(d + 1, *[1] * len(case.shape))
     states = {}
-    draws = iter([x_t, torch.cat([torch.zeros(1, d), torch.eye(d)]).double()])
+    draws = iter([x_t, torch.cat([torch.zeros(1, d), torch.eye(d)]).double().view(-1, *case.shape)])
     sample(
         case.denoiser,
         [0, s, t],
@@ -168,7 +179,7 @@ def sampler_has_the_priced_covariance(case: Case) -> None:
         callback=lambda s, x_s, xhat_0: states.update({s: x_s}),
         progress=False,
     )
-    root = states[s][1:] - states[s][0]  # row i: the answer to unit vector i
+    root = (states[s][1:] - states[s][0]).flatten(1)  # row i: the answer to unit vector i
     # Two states of size 1 are subtracted and multiplied: a dozen operations of one ulp each.
     torch.testing.assert_close(root.T @ root, case.covariances(t, s, x_t[:1])[0], rtol=0, atol=100 * EPS)
 
@@ -178,8 +189,7 @@ def decoder_is_priced_as_it_says(case: Case) -> None:
     decoder, noise, t = case.family.decoder, case.denoiser.noise, 7
     few = case.points[:20]
     statistics = measure(case.denoiser, few, progress=False)
-    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal(2) for i in range(20)])
-    prediction = case.denoiser.at(torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * eps), t)
+    prediction = case.denoiser.at(torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(20)), t)
     variance = decoder.variance(noise, t, statistics.fitted_m[t], prediction.second(decoder.output))
     nats = -decoder_log_likelihood(
         torch.from_numpy(few), prediction.x0, torch.as_tensor(variance, dtype=torch.float64), None
@@ -222,7 +232,7 @@ def file_keeps_the_prices(case: Case) -> None:
 def a_missing_second_output_is_refused(case: Case) -> None:
     """Of a model without it, or with another one, in a sentence: pricing, sampling, simulating."""
     for other in {None, "v", "u"} - {case.family.output}:
-        denoiser = TwoHeaded(other)
+        denoiser = TwoHeaded(other, case.shape)
         statistics = measure(denoiser, case.points[:20], timesteps=10, progress=False)
         assert case.family.serves(statistics) == (case.family.output is None)
         if case.family.output is None:

@@ -1,5 +1,7 @@
 """Every family passes the conformance suite; so does one that is written here; what is half-written is refused."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -11,15 +13,16 @@ from ddpm_dp.variances import DECODERS, FAMILIES, SCALAR, ReverseVariance, serve
 from ddpm_dp.variances.base import OneNumber
 from ddpm_dp.variances.bases import Basis
 from ddpm_dp.variances.decoders import Decoder
-from tests.variances.conformance import CHECKS, Case
+from tests.variances.conformance import CHECKS, SHAPES, Case
 from tests.variances.small import TwoHeaded
 
 each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=product(FAMILIES, SHAPES), ids=lambda each: f"{each[0]}-{len(each[1])}d")
 def case(request, tmp_path_factory):
-    return Case(FAMILIES[request.param], tmp_path_factory.mktemp("family"))
+    name, shape = request.param
+    return Case(FAMILIES[name], tmp_path_factory.mktemp("family"), shape)
 
 
 @each_check
