@@ -9,6 +9,8 @@ from ddpm_dp.models.trained import at
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.variances import FAMILIES, step_nats
 
+LEARNED = FAMILIES["learned"]
+
 
 def bound_term(noise: NoiseSchedule, x_0: Tensor, t: Tensor, residual: Tensor, v: Tensor, levels: int | None) -> Tensor:
     """L(t, t - 1) of each image in nats per dimension, (batch,), under `learned`; at t = 1 the decoder L(1, 0).
@@ -23,7 +25,7 @@ def bound_term(noise: NoiseSchedule, x_0: Tensor, t: Tensor, residual: Tensor, v
     0.0
     """
     longer = np.maximum(np.arange(noise.T + 1), 2)  # t = 1 has another formula: any finite number will do there
-    ratio = np.log(noise.sigma2[longer] / noise.sigma2[longer - 1])
+    ratio = LEARNED.log_rho(noise, longer, longer - 1, seen=1.0)  # at v = 1, and linear in v
     gain = noise.snr[longer - 1] / noise.snr[longer] - 1  # delta e^2 = gain (eps - eps_hat)^2
     terms = step_nats(v * at(ratio, t, x_0), at(gain, t, x_0) * residual**2, torch.expm1).flatten(1).mean(1)
     first = (t == 1).nonzero().squeeze(1)
@@ -31,7 +33,7 @@ def bound_term(noise: NoiseSchedule, x_0: Tensor, t: Tensor, residual: Tensor, v
         # in float64, on the CPU: a bin far out in the tail has no mass in float32
         x, off, v = (tensor[first].cpu().double() for tensor in (x_0, residual, v))
         xhat_0 = x + float(noise.sigma[1] / noise.alpha[1]) * off
-        variance = FAMILIES["learned"].decoder.variance(noise, 1, seen=v)
+        variance = LEARNED.decoder.variance(noise, 1, seen=v)
         nats = -decoder_log_likelihood(x, xhat_0, variance, levels) / x[0].numel()
         terms = terms.index_copy(0, first, nats.to(terms))
     return terms
