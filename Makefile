@@ -22,7 +22,7 @@ explorer: $(VENV)/all
 test: lint types unit notebooks browser book
 
 # One torch and numba thread a process: two processes with two threads each only wait for one another. A process that has
-# nothing left to do takes from the other's tests: that saves a third of the time.
+# nothing left to do takes from the other's tests.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # At every save: all but what is marked slow (pyproject.toml says why).

@@ -85,7 +85,7 @@ class Setting:
 
 
 class Observer(Whole, abstract=True):
-    """What is remembered of one timestep; `row` gives it, as tensors by name, and forgets it."""
+    """What is remembered of one timestep: `begin` forgets the last one, `row` gives what was seen, by name."""
 
     def __init__(self, setting: Setting):
         self.setting = setting

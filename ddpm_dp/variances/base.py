@@ -171,8 +171,13 @@ class PerBin(ReverseVariance, abstract=True):
     fitted = False
 
     @abstractmethod
-    def averages(self, noise: NoiseSchedule, t: int, s: np.ndarray, cells: Cells) -> tuple[np.ndarray, ...]:
-        """For each step t -> s the averages of log rho, of 1 / rho - 1, and of e^2 / rho (`bins.py`)."""
+    def averages(
+        self, noise: NoiseSchedule, t: int, s: np.ndarray, centres: np.ndarray, mass: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """For each step t -> s the averages of log rho, of 1 / rho - 1, and of e^2 / rho (`bins.py`).
+
+        `centres` are the bins' v or u, `mass` and `error` those of the cells at t, (B,) each.
+        """
 
     def prices(self, statistics: DenoisingStatistics) -> StepPrices:
         noise, cells = statistics.noise, statistics.cells[self.cells]
@@ -182,7 +187,8 @@ class PerBin(ReverseVariance, abstract=True):
             still, slope = np.empty(t.shape), np.empty(t.shape)  # step_nats is linear in e^2: still + slope e^2
             for now in np.unique(t):
                 at = t == now
-                log_rho, shrink, error = self.averages(noise, now, s[at], cells)
+                bins = cells.centres(now), cells.mass[now], cells.error[now]
+                log_rho, shrink, error = self.averages(noise, now, s[at], *bins)
                 still[at] = (log_rho + shrink) / 2
                 slope[at] = (noise.snr[s[at]] - noise.snr[now]) * error / 2
             # A group of images has m instead of m_t: its errors are scaled, its second outputs are those of all images.

@@ -23,8 +23,9 @@ class Learned(PerBin):
     def log_rho(self, noise: NoiseSchedule, t: Any, s: Any, cells: Cells | None = None, seen: Any = None) -> Any:
         return seen * np.log(noise.sigma2[t] / noise.sigma2[s])
 
-    def averages(self, noise: NoiseSchedule, t: int, s: np.ndarray, cells: Cells) -> tuple[np.ndarray, ...]:
+    def averages(
+        self, noise: NoiseSchedule, t: int, s: np.ndarray, centres: np.ndarray, mass: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
         from ddpm_dp.variances.bins import learned_averages  # here: importing numba takes time that names need not
 
-        bins = cells.centres(t), cells.mass[t], cells.error[t]
-        return learned_averages(*bins, np.log(noise.sigma2[t] / noise.sigma2[s]))
+        return learned_averages(centres, mass, error, np.log(noise.sigma2[t] / noise.sigma2[s]))

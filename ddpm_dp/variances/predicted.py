@@ -24,8 +24,9 @@ class Predicted(PerBin):
         rate = seen * (noise.snr[s] - noise.snr[t])
         return rate.log1p() if hasattr(rate, "log1p") else np.log1p(rate)  # a tensor brings its own
 
-    def averages(self, noise: NoiseSchedule, t: int, s: np.ndarray, cells: Cells) -> tuple[np.ndarray, ...]:
+    def averages(
+        self, noise: NoiseSchedule, t: int, s: np.ndarray, centres: np.ndarray, mass: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
         from ddpm_dp.variances.bins import predicted_averages  # here: importing numba takes time that names need not
 
-        bins = cells.centres(t), cells.mass[t], cells.error[t]
-        return predicted_averages(*bins, noise.snr[s] - noise.snr[t])
+        return predicted_averages(centres, mass, error, noise.snr[s] - noise.snr[t])
