@@ -5,7 +5,7 @@ from . import Mistake
 WRONG = [
     Mistake(
         "hardly trained",
-        {"model": ("steps=600", "steps=2")},
+        {"model": ("steps=1000", "steps=2")},
         {"test_model"},
     ),
     Mistake(
@@ -121,7 +121,7 @@ WRONG = [
 
 SECOND = {
     "model": """
-half = ddpm_dp.TrainConfig(T=100, width=64, depth=2, dropout=0, steps=300, learning_rate=4e-3, ema=0.99)
+half = ddpm_dp.TrainConfig(T=100, width=64, depth=2, dropout=0, steps=1000, learning_rate=4e-3, ema=0.99)
 first = ddpm_dp.train(data, half, progress=False)
 model = ddpm_dp.train(data, half, start=first, progress=False)
 """,
