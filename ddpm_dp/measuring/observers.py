@@ -28,7 +28,7 @@ from ddpm_dp.variances.scores import BINS, FEATURES, FLOOR, RIDGE, Score
 from ddpm_dp.variances.spectral import Spectral
 
 PLACES = 256  # bins of a second output's histogram: see `Cells` for what so many are good for
-FEW = 1000  # blocks of training images that the weights of a score are fitted to
+FEW = 2000  # blocks of training images that the weights of a score are fitted to
 PARTS = 8  # into which the cells of a group of images are taken together: its standard errors need no more
 
 
@@ -204,7 +204,7 @@ class Scored(CellObserver):
     """The errors of coefficients in cells by their scores, in the blocks that suit each timestep best.
 
     On training images the weights of the score are fitted in the first look, to some groups of images (`FEW` blocks are
-    enough for four numbers), for each kind of blocks; the kind under which those images are cheapest is kept. On
+    enough for five numbers), for each kind of blocks; the kind under which those images are cheapest is kept. On
     held-out images all that is the training images'.
     """
 
@@ -294,7 +294,7 @@ class Scored(CellObserver):
         weights = torch.linalg.solve(gram + RIDGE * count[..., None, None] * eye, right)
         guess = total([(f @ weights[..., None]).exp().sum((2, 3)) for f in features]) / count
         weights[..., 0] += (mean.clamp(min=tiny) / m).log() - guess.log()
-        return weights.float()
+        return weights.half().float()  # any weights sort: rounded before they do, they take less room in the file
 
     def _price(self, sorting: Sorting, kept: list[tuple[Tensor, Tensor]]) -> float:
         """What steps with delta m_t = 1, 10, 100 cost these images, all three together."""

@@ -68,6 +68,7 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
         for part, rows in cells.rows(measured).items():
             # float32 holds a share or an error to 7 digits, and halves the largest arrays
             large = name != ALL and rows.dtype == np.float64
+            rows = _rounded(rows) if large and part.endswith("_of_group") else rows
             arrays[f"cells.{name}.{part}"] = rows.astype(np.float32) if large else rows
     for name, curve in statistics.curves.items():
         arrays[f"curve.{name}.variances"] = curve.variances[measured]
@@ -93,6 +94,15 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
             np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
 
     return write_whole(path, save)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Rounded to 11 bits: a group's parts are for standard errors, and zeros at the end of a number take no room.
+
+    A price stays what it is: groups say how it is shared out among them (`Cells.by_group`).
+    """
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(mantissa * 2**11) / 2**11, exponent)
 
 
 def read(path: str | Path) -> dict[str, Any]:

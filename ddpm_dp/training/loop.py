@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from ddpm_dp.datasets import Dataset
@@ -110,8 +111,8 @@ def train(
             optimizer.step()
             with torch.no_grad():
                 decay = min(config.ema, (1 + step) / (10 + step))  # a young average forgets its random start faster
-                for kept, new in zip(average.parameters(), network.parameters(), strict=True):
-                    kept.lerp_(new, 1 - decay)
+                # All weights in one call: one by one they would keep a GPU waiting.
+                get_ema_multi_avg_fn(decay)([*average.parameters()], [*network.parameters()], None)
             save = (step + 1) % save_every == 0 or step + 1 == config.steps
             if save or step % 50 == 0:
                 if first_bad < 0 and not all(weight.isfinite().all() for weight in average.parameters()):

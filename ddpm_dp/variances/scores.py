@@ -1,14 +1,14 @@
 """The score of a coefficient: a guess at the size of its error, from xhat_0 alone. It sorts coefficients into cells.
 
 Let e be the error of a coefficient of frequency band f and colour axis c in a block of an image (`bases.BlockDct`; a
-block may be a single pixel). The guess at log e^2 is a line in three features that the sampler knows at x_t,
+block may be a single pixel). The guess at log e^2 is linear in four features that the sampler knows at x_t,
 
-    log(energy of xhat_0 in that band of that block),   log(contrast of xhat_0 in that block),
+    log(energy of xhat_0 in that band of that block), and its square,   log(contrast of xhat_0 in that block),
     log(room: how far xhat_0 is from the ends of [-1, 1] in that block),
 
-with four numbers for each band and colour axis, fitted by least squares on training images. Where xhat_0 is busy, its
-errors are large; a flat background at the end of the range is nearly certain. Nothing but xhat_0 is asked for: so any
-pretrained DDPM has a score.
+with five numbers for each band and colour axis, fitted by least squares on training images. Where xhat_0 is busy, its
+errors are large, though less and less so (the square); a flat background at the end of the range is nearly certain.
+Nothing but xhat_0 is asked for: so any pretrained DDPM has a score.
 
 What sorts need not be right: the score only says which coefficients are alike. How large their errors are is measured
 in each of BINS cells, evenly spaced in score - log m_t.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 BINS = 40
 LOW, HIGH = -7.0, 3.0  # of score - log m_t; the first and the last cell are open to the outside
-FEATURES = 4  # with the constant
+FEATURES = 5  # with the constant
 # Added before a logarithm: energy in [-1, 1]'s units squared, contrast in its units, room as 1 - x^2.
 SMALLEST_ENERGY, SMALLEST_CONTRAST, SMALLEST_ROOM = 1e-7, 1e-4, 1e-3
 FLOOR = 1e-2  # of a band's mean energy, added to what is fitted: the logarithm of an error of 0 is not asked for
@@ -74,7 +74,9 @@ class Score:
         own = (self.energies(self.basis.coefficients(xhat_0)) + SMALLEST_ENERGY).log()
         contrast = (mean_of_blocks(_contrast(images)) + SMALLEST_CONTRAST).log()
         room = (mean_of_blocks(1 - images.clamp(-1, 1) ** 2) + SMALLEST_ROOM).log()
-        return torch.stack([torch.ones_like(own), own, *(each.expand_as(own) for each in (contrast, room))], -1)
+        # A tenth of the square: of the size of the others, so that float32 holds all weights alike.
+        of_block = (each.expand_as(own) for each in (contrast, room))
+        return torch.stack([torch.ones_like(own), own, own**2 / 10, *of_block], -1)
 
     def of(self, features: Tensor, weights: Tensor) -> Tensor:
         """score - log m_t, (n, channels, blocks down, blocks across, bands); `weights` (channels, bands, FEATURES)."""
