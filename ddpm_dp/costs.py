@@ -130,13 +130,8 @@ def step_costs(statistics: DenoisingStatistics, variance: str = "analytic") -> S
     family = FAMILIES.named(variance).reading(statistics.second)
     if lack := family.why_not(statistics):
         raise ValueError(f"variance = {variance!r} needs {lack}.")
-    decoder = statistics.decoders[family.decoder.name]
-    if dict(decoder.convention) != family.decoder.convention:
-        raise ValueError(
-            f"The decoder {decoder.name!r} was measured with another convention ({decoder.words}) than this version's "
-            f"({family.decoder.words}); measure again."
-        )
-    return StepCosts(statistics, decoder.nats, statistics.prior, family.prices(statistics), family.form(statistics))
+    first, between = family.first(statistics), family.prices(statistics)
+    return StepCosts(statistics, first, statistics.prior, between, family.form(statistics))
 
 
 def weighted_costs(statistics: DenoisingStatistics, W: ArrayLike) -> StepCosts:

@@ -5,8 +5,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ddpm_dp.gaussians import decoder_log_likelihood, normal_kl
-from ddpm_dp.models.denoiser import Denoiser
+from ddpm_dp.gaussians import normal_kl
+from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.paths import as_path
 from ddpm_dp.statistics import DenoisingStatistics
 from ddpm_dp.variances import FAMILIES
@@ -50,9 +50,6 @@ def negative_elbo(
     def tensor(value: float | np.ndarray) -> Tensor:
         return torch.tensor(float(value), dtype=torch.float64)
 
-    def double(seen: Tensor | None) -> Tensor | None:
-        return None if seen is None else seen.cpu().double()
-
     exact = x_0.cpu().double()
     T = noise.T
     prior = normal_kl(noise.alpha[T] * exact, tensor(noise.sigma2[T]), tensor(0), tensor(1))
@@ -60,18 +57,16 @@ def negative_elbo(
     for t, s in zip(ends[1:].tolist(), ends[:-1].tolist(), strict=True):
         eps = torch.randn(x_0.shape, generator=rng, dtype=torch.float64).to(x_0.dtype).to(x_0.device)
         x_t = noise.alpha[t] * x_0 + noise.sigma[t] * eps
-        prediction = denoiser.at(x_t, t)
-        xhat_0 = prediction.x0.cpu().double()
+        answer = denoiser.at(x_t, t)
+        answer = Prediction._make(None if each is None else each.cpu().double() for each in answer)
         x_t = x_t.cpu().double()
         if s == 0:
-            second = double(prediction.second(family.decoder.output))
-            spread = torch.as_tensor(family.decoder.variance(noise, t, fitted_m[t], second), dtype=torch.float64)
-            columns.append(-decoder_log_likelihood(exact, xhat_0, spread, denoiser.levels))
+            columns.append(family.decode(noise, t, exact, answer, denoiser.levels, fitted_m[t], cells))
         else:
             q, basis = noise.posterior(t, s), family.basis(denoiser.shape, t, cells)
-            rho = torch.as_tensor(family.log_rho(noise, t, s, cells, double(family.see(prediction)))).exp()
+            rho = torch.as_tensor(family.log_rho(noise, t, s, cells, family.see(answer))).exp()
             reverse = float(q.variance) * rho
             mean_q = basis.coefficients(q.x0 * exact + q.xt * x_t)
-            mean_p = basis.coefficients(q.x0 * xhat_0 + q.xt * x_t)
+            mean_p = basis.coefficients(q.x0 * answer.x0 + q.xt * x_t)
             columns.append(normal_kl(mean_q, tensor(q.variance), mean_p, reverse).flatten(1).sum(1))
     return torch.stack(columns, dim=1).numpy()

@@ -38,11 +38,8 @@ class Comparison:
 
 
 def decoder_in_words(statistics: DenoisingStatistics, variance: str) -> str:
-    """The convention that the decoder's prices were measured with, which every reported bits/dim states."""
-    levels = statistics.levels
-    grid = "density of continuous data" if levels is None else f"discretised to {levels} grey levels"
-    decoder = FAMILIES.named(variance).reading(statistics.second).decoder
-    return f"Gaussian, {grid}, {statistics.decoders[decoder.name].words}"
+    """The decoder's convention, which every reported bits/dim states."""
+    return FAMILIES.named(variance).reading(statistics.second).decoder_words(statistics.levels)
 
 
 def compare(measured: Measured[Any], paths: Mapping[str, Mapping[int, np.ndarray]], variance: str) -> Comparison:

@@ -21,22 +21,25 @@ from ddpm_dp.variances import served
 
 BUDGETS = (8, 16, 32, 64, 128, 256)
 NEAR = 0.1  # bits/dim: the paper's headline is 32 steps within 0.1 of all T
+FEW = (8, 16, 32)  # budgets whose distance to all T is told with its standard error
 
 
 @dataclass(frozen=True)
 class Entry:
     """One model with one reverse variance.
 
-    `comparison` has the held-out bits/dim of even, quadratic and DP paths at BUDGETS and at T. `gap` is how many
-    bits/dim the DP path of 32 steps costs more than all T on the same held-out images, with the standard error of that
-    difference. `near` is the smallest K whose DP path costs at most NEAR more than all T (None: none up to 256), and
-    `near_best` the smallest within NEAR of the best DP path of up to 256 steps: all T can be worse than that.
+    `comparison` has the held-out bits/dim of even, quadratic and DP paths at BUDGETS and at T. `gaps` says for each of
+    FEW how many bits/dim its DP path costs more than all T on the same held-out images, with the standard error of that
+    difference; `gaps_to_best` the same against the best DP path of up to 256 steps, since all T can be worse than that.
+    `near` is the smallest K whose DP path costs at most NEAR more than all T (None: none up to 256), and `near_best`
+    the smallest within NEAR of that best path.
     """
 
     model: str
     T: int
     comparison: Comparison
-    gap: tuple[float, float]
+    gaps: dict[int, tuple[float, float]]
+    gaps_to_best: dict[int, tuple[float, float]]
     near: int | None
     near_best: int
 
@@ -73,9 +76,14 @@ def _entry(name: str, measured: Measured[DenoisingStatistics], variance: str) ->
     enough = bits_per_dim(prices.of(everything).total, d) + NEAR
     near = next((K for K, bits in dp.items() if bits <= enough), None)
     near_best = next(K for K, bits in dp.items() if bits <= min(dp.values()) + NEAR)
-    gap = prices.difference(best.path(min(32, T)), everything)
+    cheapest = best.path(min(dp, key=dp.__getitem__))
+
+    def more_than(path: np.ndarray) -> dict[int, tuple[float, float]]:
+        differences = {K: prices.difference(best.path(K), path) for K in FEW if K <= T}
+        return {K: (bits_per_dim(nats, d), bits_per_dim(error, d)) for K, (nats, error) in differences.items()}
+
     comparison = compare(measured, {stride: by_K | {T: everything} for stride, by_K in paths.items()}, variance)
-    return Entry(name, T, comparison, (bits_per_dim(gap[0], d), bits_per_dim(gap[1], d)), near, near_best)
+    return Entry(name, T, comparison, more_than(everything), more_than(cheapest), near, near_best)
 
 
 def report(folder: Path) -> str:
@@ -85,12 +93,14 @@ def report(folder: Path) -> str:
     for name in dict.fromkeys(entry.model for entry in table):
         lines.append(f"  {name}: {training(load(folder / name / 'model.safetensors', 'cpu').about)}")
     n = table[0].comparison.n
-    decoders = {entry.comparison.variance: entry.comparison.decoder for entry in table}
     lines += ["", f"Held-out bits/dim (standard error) over {n} images. Decoder p(x_0 | x_t), by reverse variance:"]
-    lines += [f"  {variance}: {decoder}" for variance, decoder in decoders.items()]
+    said = dict.fromkeys((entry.comparison.variance, entry.comparison.decoder) for entry in table)
+    for variance, decoder in said:
+        models = [e.model for e in table if (e.comparison.variance, e.comparison.decoder) == (variance, decoder)]
+        lines.append(f"  {variance} ({', '.join(models)}): {decoder}")
     lines += [
         "",
-        f"{'model':<10}{'T':>5}  {'variance':<10}{'path':<10}" + "".join(f"{K:>15}" for K in (*BUDGETS, "all")),
+        f"{'model':<10}{'T':>5}  {'variance':<11}{'path':<10}" + "".join(f"{K:>15}" for K in (*BUDGETS, "all")),
     ]
     for entry in table:
         c = entry.comparison
@@ -98,17 +108,19 @@ def report(folder: Path) -> str:
             numbers = zip(c.bits[stride], c.errors[stride], strict=True)
             by_K = {K: f"{bits:.3f} ({error:.3f})" for K, (bits, error) in zip(c.budgets, numbers, strict=True)}
             cells = "".join(f"{by_K.get(K, '-'):>15}" for K in (*BUDGETS, entry.T))
-            lines.append(f"{entry.model:<10}{entry.T:>5}  {c.variance:<9} {stride:<10}{cells}")
-    head = f"{'K = 32 minus all T':>20}{'of all T':>10}{'of the best K <= 256':>22}"
+            lines.append(f"{entry.model:<10}{entry.T:>5}  {c.variance:<11}{stride:<10}{cells}")
     lines += [
         "",
-        f"The DP path of 32 steps against all T, and the fewest steps within {NEAR} bits/dim ...",
-        f"{'':27}{head}",
+        "What the DP path of K steps costs more than all T, and than the best DP path of up to 256 steps (standard error",
+        f"of the difference on the same images), and the fewest steps within {NEAR} bits/dim of the one and of the other:",
+        f"{'':28}{'minus all T':^45}{'minus the best':^45}{'fewest':>10}{'fewest':>8}",
+        f"{'':28}" + "".join(f"{f'K = {K}':>15}" for K in (*FEW, *FEW)) + f"{'all T':>10}{'best':>8}",
     ]
     for entry in table:
-        difference = f"{entry.gap[0]:+.3f} ({entry.gap[1]:.3f})"
-        cells = f"{difference:>20}{entry.near or '> 256':>10}{entry.near_best:>22}"
-        lines.append(f"{entry.model:<10}{entry.T:>5}  {entry.comparison.variance:<9} {cells}")
+        gaps = [*entry.gaps.values(), *entry.gaps_to_best.values()]
+        cells = "".join(f"{f'{bits:+.3f} ({error:.3f})':>15}" for bits, error in gaps)
+        end = f"{entry.near or '> 256':>10}{entry.near_best:>8}"
+        lines.append(f"{entry.model:<10}{entry.T:>5}  {entry.comparison.variance:<11}{cells}{end}")
     return "\n".join(lines)
 
 

@@ -8,8 +8,8 @@
 | `learned`   | (sigma_t^2 / sigma_s^2)^v | (sigma_t^2)^v (beta~_{2|1})^(1 - v)    | Nichol & Dhariwal 2021          |
 | `predicted` | 1 + (snr_s - snr_t) u     | u                                      | after Bao et al. 2022, Extended |
 | `calibrated`| 1 + (snr_s - snr_t) m_b   | as `learned` or `predicted`            | this project                    |
-| `local`     | 1 + (snr_s - snr_t) m_b   | m_t                                    | this project                    |
-| `spectral`  | 1 + (snr_s - snr_t) m_b   | m_t                                    | this project                    |
+| `local`     | 1 + (snr_s - snr_t) m_b   | m_t; as `learned` where there is a v   | this project                    |
+| `spectral`  | 1 + (snr_s - snr_t) m_b   | the same                               | this project                    |
 
 m_t is the model's mean squared error per dimension at timestep t, fitted on training data. v in [0, 1] and u > 0 are
 second outputs of a network, one number per coordinate: v as trained by the bound, u a prediction of its squared error.

@@ -190,20 +190,25 @@ def sampler_has_the_priced_covariance(case: Case) -> None:
 
 
 def decoder_is_priced_as_it_says(case: Case) -> None:
-    """-log N(x_0; xhat_0, the decoder's variance) on the very draws of the pass."""
-    decoder, noise, t = case.family.decoder, case.denoiser.noise, 7
-    few = case.points[:20]
+    """-log p(x_0 | x_t) on the draws of the pass: N(x_0; xhat_0, its variance), and as the family has it."""
+    t, few, noise = 7, case.points[:20], case.denoiser.noise
     statistics = measure(case.denoiser, few, progress=False)
+    family, decoder = case.family.reading(case.denoiser.second), case.family.decoder
     prediction = case.denoiser.at(torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(20)), t)
     variance = decoder.variance(noise, t, statistics.fitted_m[t], prediction.second(decoder.output))
-    nats = -decoder_log_likelihood(
+    pixels = decoder_log_likelihood(
         torch.from_numpy(few), prediction.x0, torch.as_tensor(variance, dtype=torch.float64), None
-    ).mean()
-    found = statistics.mean(statistics.decoders[decoder.name].nats)[0][t]
-    # The mean over 20 images, of terms up to a hundred times as large as the result.
-    assert abs(found - nats.item()) < 20 * 100 * EPS * max(1, abs(nats.item()))
+    )
+    cells = family.fitted_cells(statistics, case.denoiser.id)
+    own = family.decode(noise, t, torch.from_numpy(few), prediction, None, statistics.fitted_m[t], cells)
+    pairs = [(-pixels, statistics.decoders[decoder.name].nats), (own, family.first(statistics))]
+    for nats, prices in pairs:
+        found = statistics.mean(prices)[0][t]
+        # The mean over 20 images, of terms up to a hundred times as large as the result.
+        assert abs(found - nats.mean().item()) < 20 * 100 * EPS * max(1, abs(nats.mean().item()))
     assert statistics.decoders[decoder.name].words == decoder.words
     assert statistics.decoders[decoder.name].convention == decoder.convention
+    assert family.decoder_words(256).endswith(decoder.words)
 
 
 def held_out_prices_are_honest(case: Case) -> None:

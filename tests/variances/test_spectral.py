@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.fft import dctn
 
-from ddpm_dp import Measured, MixtureDenoiser, NoiseSchedule, measure, step_costs
+from ddpm_dp import DenoisingStatistics, Measured, MixtureDenoiser, NoiseSchedule, measure, step_costs
+from ddpm_dp.statistics import Cells
+from ddpm_dp.statistics.decoding import DecoderPrices
+from ddpm_dp.variances import DECODERS, FAMILIES
 from ddpm_dp.variances.bases import COLOURS, BlockDct, blocks_for
 from ddpm_dp.variances.scores import BINS, Score
 from tests.conftest import draw
@@ -140,3 +143,77 @@ def test_fewer_timesteps_of_held_out_statistics_keep_the_training_fit():
         expected = train.cells[name].fitted if cells.output is None else cells.fitted_to(train.cells[name]).fitted
         assert np.array_equal(cells.fitted, expected)
     assert Measured(train, held_out.of_groups(np.arange(4))).judge.cells["v"].fitted is not None
+
+
+def gaussian_in_a_basis(noise: NoiseSchedule, basis: BlockDct, variances: np.ndarray) -> DenoisingStatistics:
+    """Exact statistics of N(0, Phi^T diag(variances) Phi) and its exact denoiser: one cell a coefficient, no sampling.
+
+    Coefficient j has Var[c_j | x_t] = lambda_j / (1 + lambda_j snr_t) at every x_t.
+    """
+    d, T = len(variances), noise.T
+    error = np.zeros((T + 1, d))
+    error[1:] = variances / (1 + variances * noise.snr[1:, None]) / d
+    mass = np.full((T + 1, d), 1 / d)
+    mass[0] = 0
+    maps = {"block": np.tile(basis.block, (T + 1, 1)), "weights": np.zeros((T + 1, 1, 1, 1))}
+    each = Cells("spectral", mass, error, fitted=error * d, basis=basis.name, maps=maps)
+    m, one = error.sum(1), np.array([1])
+    # KL(q(x_T | x_0) || N(0, I)) = 1/2 sum_j [alpha^2 E c_j^2 + sigma^2 - log sigma^2 - 1]
+    prior = ((noise.abar[T] * (variances - 1)) - np.log(noise.sigma2[T])).sum() / 2
+    return DenoisingStatistics(
+        noise=noise,
+        shape=basis.shape,
+        levels=None,
+        counts=one,
+        cells={"all": Cells.one(m[None], one, m), "spectral": each},
+        decoders={
+            "analytic": DecoderPrices(
+                "analytic", DECODERS["analytic"].words, DECODERS["analytic"].convention, np.zeros((1, T + 1))
+            )
+        },
+        prior=np.array([prior]),
+        model_id="exact",
+        data_id="exact",
+        fitted_on="exact",
+        seed=0,
+        measured=np.arange(1, T + 1),
+    )
+
+
+@given(st.lists(st.floats(1e-3, 4), min_size=16, max_size=16), st.sets(st.integers(1, 199), max_size=12))
+def test_every_path_of_a_gaussian_in_the_basis_has_its_exact_likelihood(variances, between):
+    """-ELBO = E -log p(x_0) on any path, since p(x_0 | x_t) is Gaussian with that covariance: nothing is lost anywhere.
+
+    E -log p(x_0) = 1/2 sum_j [log(2 pi lambda_j) + 1], and x_T is not N(0, I): the model's own marginal there costs
+    1/2 sum_j [y - log(1 + y)] with y = abar_T (lambda_j - 1). Terms of size 10 for each coefficient, some ten steps.
+    """
+    noise, variances = NoiseSchedule.cosine(200), np.array(variances)
+    statistics = gaussian_in_a_basis(noise, BlockDct((1, 4, 4), (4, 4)), variances)
+    y = noise.abar[-1] * (variances - 1)
+    exact = (np.log(2 * np.pi * variances) + 1 + y - np.log1p(y)).sum() / 2
+    price = step_costs(statistics, "spectral").of([0, *sorted(between), 200])
+    assert abs(price.total - exact) < 1e-9
+
+
+def test_the_decoder_of_continuous_data_is_the_gaussian_of_the_cells():
+    """`first` and `negative_elbo`'s last column, on data that is Gaussian in the basis but not in pixels.
+
+    Against torch's MultivariateNormal with the covariance that the sampler would have, on the draws of the pass.
+    """
+    denoiser = MixtureDenoiser(NoiseSchedule.cosine(50), np.zeros((1, 1, 4, 4)), std=0.3)
+    points, t = draw(denoiser, 40, seed=1), 20
+    statistics = measure(denoiser, points, progress=False)
+    family, cells = FAMILIES["spectral"], statistics.cells["spectral"]
+    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal((1, 4, 4)) for i in range(40)])
+    noise = denoiser.noise
+    answer = denoiser.at(torch.from_numpy(noise.alpha[t] * points + noise.sigma[t] * eps), t)
+    basis, rates = family.basis((1, 4, 4), t, cells), family.rates(t, cells, answer.x0)
+    rows = basis.coefficients(torch.eye(16, dtype=torch.float64).view(16, 1, 4, 4)).flatten(1)
+    covariance = torch.einsum("ic,nc,jc->nij", rows, rates.flatten(1), rows)
+    normal = torch.distributions.MultivariateNormal(answer.x0.flatten(1), covariance)
+    expected = -normal.log_prob(torch.from_numpy(points).flatten(1))
+    decoded = family.decode(noise, t, torch.from_numpy(points), answer, None, statistics.fitted_m[t], cells)
+    torch.testing.assert_close(decoded, expected, rtol=1e-10, atol=1e-10)
+    first = statistics.mean(family.first(statistics))[0][t]
+    assert abs(first - expected.mean().item()) < 1e-10 * max(1, abs(first))
+    assert "in each cell" in family.decoder_words(None) and "grey levels" in family.decoder_words(256)
