@@ -599,6 +599,28 @@ def _block_may_win(
 
 
 @fused_inline
+def _last_block_may_win(
+    line: float,
+    rise: float,
+    slope: float,
+    g_a: float,
+    g_b: float,
+    lanes: Floats,
+    L_a: Floats,
+    bends: Floats,
+    best: Floats,
+) -> bool:
+    """The same for a block that ends at or beyond t: s = t, where the price is 0, is then the end of what counts."""
+    open_lanes = 0
+    for i in range(len(L_a)):
+        g_t = lanes[1, i]
+        fall = SLACK * L_a[i] + bends[i] * (g_a - g_t) ** 2
+        bound = line + _less(slope * (g_t - g_b), rise + L_a[i]) - fall
+        open_lanes += 1 if (bound < best[i]) & (L_a[i] < np.inf) else 0
+    return open_lanes > 0
+
+
+@fused_inline
 def _place_may_win(C: float, part: float, L_a: Floats, L_b: Floats, bends: Floats, width: float, best: Floats) -> bool:
     """The same for one place, `part` of the way from b to a: L there is above the chord."""
     lanes = 0
@@ -662,13 +684,19 @@ def prune_layers(
                 waiting -= 1
                 j, n, end_a, end_b = level[waiting], block[waiting], from_a[waiting], from_b[waiting]
                 a, b = max(n << j, 1), (n + 1) << j
-                width = 0.0  # where there is no bound
+                width = 0.0  # where places have no bound
                 L_a, L_b, bends_b = prices[end_a, :count], prices[end_b, :count], bends[panel[end_b]]
-                if b < t0:
+                if b <= T:
                     node = offset[j] + n
-                    rise, width = slope[node] * (g[a] - g[b]), (g[a] - g[b]) ** 2
+                    rise = slope[node] * (g[a] - g[b])
                     line = low[node] - ROUNDING * (abs(low[node]) + abs(rise))
-                    if low[node] == np.inf or not _block_may_win(line, rise, L_a, L_b, bends_b, width, best):
+                    if low[node] == np.inf:
+                        continue
+                    if b < t0:
+                        width = (g[a] - g[b]) ** 2
+                        if not _block_may_win(line, rise, L_a, L_b, bends_b, width, best):
+                            continue
+                    elif not _last_block_may_win(line, rise, slope[node], g[a], g[b], lanes, L_a, bends[0], best):
                         continue
                 middle = (2 * n + 1) << (j - 1)
                 row = prices[j, :count]
