@@ -542,7 +542,7 @@ def _lines(C: Floats, g: Floats, offset: Longs, low: Floats, slope: Floats) -> N
             low[offset[j] + i], slope[offset[j] + i] = least, tilt
 
 
-@fused_inline
+@fused
 def _prices(
     s: int, t: Longs, fewest: int, g: Floats, lanes: Floats, start: Longs, panels: Floats, turned: Floats, L: Floats
 ) -> int:
@@ -658,7 +658,7 @@ def prune_layers(
     best, best_s, bends = np.empty(LANES), np.empty(LANES), np.empty((depth, LANES))
     # A stack of the blocks that are left to look at. prices[j] is of the middle of the last block of level j that was
     # split: an end of all that wait inside of it, until the next one of level j is split. So a block keeps of which
-    # level its ends are; prices[top + 1] is of s = 1, where the first blocks begin.
+    # level its ends are. The first block is split at s = 1, and all are to the right of that.
     level, block, from_a, from_b = np.empty((4, 2 * top), np.int64)
     prices, panel = np.empty((top + 2, LANES)), np.zeros(top + 2, np.int64)
     for k in range(2, K + 1):
@@ -676,10 +676,8 @@ def prune_layers(
                 for p in range(depth):
                     bends[p, i] = bend[start[t[i]] + min(p, own - 1)] * lanes[0, i] ** 2 / 8
             turned[:, 0, 0] = np.nan
-            panel[top + 1] = _prices(1, t, fewest, g, lanes, start, panels, turned, prices[top + 1, :count])
-            for i in range(count):
-                best[i], best_s[i] = old[1] + prices[top + 1, i], 1.0
-            level[0], block[0], from_a[0], from_b[0], waiting = top, 0, top + 1, 0, 1
+            best[:], best_s[:] = np.inf, guess
+            level[0], block[0], from_a[0], from_b[0], waiting = top + 1, 0, top + 1, top + 1, 1
             while waiting > 0:
                 waiting -= 1
                 j, n, end_a, end_b = level[waiting], block[waiting], from_a[waiting], from_b[waiting]
@@ -698,7 +696,7 @@ def prune_layers(
                             continue
                     elif not _last_block_may_win(line, rise, slope[node], g[a], g[b], lanes, L_a, bends[0], best):
                         continue
-                middle = (2 * n + 1) << (j - 1)
+                middle = (2 * n + 1) << (j - 1) if j <= top else 1
                 row = prices[j, :count]
                 for s in range(a + 1, min(b, last)) if j == LEAF else range(middle, min(middle + 1, last)):
                     C = old[s]
@@ -716,7 +714,7 @@ def prune_layers(
                         best[i] = _less(total, best[i])
                 if j == LEAF:
                     continue
-                right = middle < last
+                right = middle < last and j <= top
                 if right and middle > guess:  # what is nearer to the guess goes on top
                     level[waiting], block[waiting], from_a[waiting], from_b[waiting] = j - 1, 2 * n + 1, j, end_b
                     waiting += 1
