@@ -262,10 +262,15 @@ EDGES = 4.0 ** np.arange(512)  # of panels: all that float64 can hold
 
 
 @fused_inline
+def _panel(x: float) -> int:
+    """Which panel 1 + x lies on: half its binary exponent, which are bits 52 to 62."""
+    return int(((np.float64(1.0 + x).view(np.int64) >> 52) - 1023) >> 1)
+
+
+@fused_inline
 def _panel_of(t: int, x: float, start: Longs) -> int:
-    """Which of t's panels 1 + x lies on: half its binary exponent, which are bits 52 to 62."""
-    p = ((np.float64(1.0 + x).view(np.int64) >> 52) - 1023) >> 1
-    return min(p, start[t + 1] - start[t] - 1)
+    """The same, but t's last one a rounding beyond its end."""
+    return min(_panel(x), start[t + 1] - start[t] - 1)
 
 
 @fused_inline
@@ -500,17 +505,22 @@ def _at_most(x: float, y: float, ceiling: float) -> bool:
 
 # Curves without a table: branch and bound ----------------------------------------------------------------------------
 #
-# min over s of C[s] + L(t, s), one t at a time, where most s are never looked at. Over a block of neighbouring s, from
-# a to b, C is above a line: C[s] >= low + slope (g[s] - g[b]). L(t, s) as a function of g[s] bends up no more than the
-# panels say; mostly not at all. A concave function is least at an end of an interval, and one whose second derivative
-# is at most `bend` falls below the lesser end by at most bend / 8 times the squared width: with x = c (g[s] - g[t]),
+# min over s of C[s] + L(t, s), where most s are never looked at. Over a block of neighbouring s, from a to b, C is
+# above a line: C[s] >= low + slope (g[s] - g[b]). L(t, s) as a function of g[s] bends up no more than the panels say;
+# mostly not at all. A concave function is least at an end of an interval, and one whose second derivative is at most
+# `bend` falls below its chord by at most bend / 8 times the squared width: with x = c (g[s] - g[t]),
 #
 #     C[s] + L(t, s)  >=  low + min(L(t, b), slope (g[a] - g[b]) + L(t, a))  -  bend (x_a - x_b)^2 / 8.
 #
 # The bound is off by the square of the block's width, so a block falls out once it is about as wide as it is far from
 # the best s: the blocks that are looked at are some 10 of each width, whatever T is.
+#
+# Neighbouring t want nearly the same blocks, so LANES of them go together, each in its lane of a vector: a block falls
+# out when its bound says so in all lanes. The prices of one s then differ in t, and their coefficients are turned once
+# for each group and panel, so that lanes are neighbours in memory.
 
-LEAF = 3  # blocks are of 2^j places and one more, which is the next block's first; these are priced place by place
+LANES = 32  # more cost more blocks than they save (16 and 64 take a tenth longer at T = 100,000)
+LEAF = 4  # blocks are of 2^j places and one more, which is the next block's first; these are priced place by place
 SLACK = 4e-9  # a curve is known to a relative 1e-9: at both ends of a block, and inside of it
 
 
@@ -530,6 +540,94 @@ def _lines(C: Floats, g: Floats, offset: Longs, low: Floats, slope: Floats) -> N
             for s in range(start, end + 1):
                 least = _less(C[s] - tilt * (g[s] - g[b]), least)
             low[offset[j] + i], slope[offset[j] + i] = least, tilt
+
+
+@fused
+def _prices(
+    s: int, t: Longs, fewest: int, g: Floats, lanes: Floats, start: Longs, panels: Floats, turned: Floats, L: Floats
+) -> int:
+    """L[i] = L(t[i], s), inf where s >= t[i]; returns the first panel that one of them is on.
+
+    lanes[0] and lanes[1] hold c and g of the t, which have `fewest` panels or more. turned[p, j, i] is a_j of panel p
+    of t[i]; turned[p, 0, 0] is NaN before it was needed.
+    """
+    g_s, lane = g[s], range(len(L))  # a length that the compiler does not know: it would unroll the loops, not widen
+    p = _panel(lanes[0, 0] * max(g_s - lanes[1, 0], 0.0))
+    astray = 1
+    if p < fewest:
+        if np.isnan(turned[p, 0, 0]):
+            for i in lane:
+                for j in range(16):
+                    turned[p, j, i] = panels[start[t[i]] + p, j]
+        astray, edge, beyond = 0, EDGES[p], EDGES[p + 1]
+        for i in lane:
+            gap = g_s - lanes[1, i]
+            x = lanes[0, i] * (gap if gap > 0.0 else 0.0)
+            E = 1.0 + x
+            astray += 0 if (E >= edge) & (E < beyond) else 1
+            # As `_on_panel`, whose slices would keep this loop out of vector lanes.
+            w = 4.0 * (x - (edge - 1.0)) / (E + 2.0 * edge)
+            xi = w - 1.0
+            xi2 = xi * xi
+            xi4 = xi2 * xi2
+            low = (turned[p, 1, i] + turned[p, 2, i] * xi) + xi2 * (turned[p, 3, i] + turned[p, 4, i] * xi)
+            low += xi4 * ((turned[p, 5, i] + turned[p, 6, i] * xi) + xi2 * (turned[p, 7, i] + turned[p, 8, i] * xi))
+            high = (turned[p, 9, i] + turned[p, 10, i] * xi) + xi2 * (turned[p, 11, i] + turned[p, 12, i] * xi)
+            high += xi4 * ((turned[p, 13, i] + turned[p, 14, i] * xi) + xi2 * turned[p, 15, i])
+            L[i] = x * (turned[p, 0, i] + w * (low + (xi4 * xi4) * high))
+    if astray > 0:
+        for i in lane:
+            x = lanes[0, i] * max(g_s - lanes[1, i], 0.0)
+            L[i] = _curve(t[i], x, start, panels)
+            p = min(p, max(_panel_of(t[i], x, start), 0))  # where all prices are 0, a t may have no panel
+    if s >= t[0]:
+        for i in lane:
+            L[i] = L[i] if s < t[i] else np.inf
+    return p
+
+
+@fused_inline
+def _block_may_win(
+    line: float, rise: float, L_a: Floats, L_b: Floats, bends: Floats, width: float, best: Floats
+) -> bool:
+    """Whether the bound of a block is below `best` in any lane; `width` is squared."""
+    lanes = 0
+    for i in range(len(L_a)):
+        fall = SLACK * (L_a[i] + L_b[i]) + bends[i] * width
+        lanes += 1 if line + _less(L_b[i], rise + L_a[i]) - fall < best[i] else 0
+    return lanes > 0
+
+
+@fused_inline
+def _last_block_may_win(
+    line: float,
+    rise: float,
+    slope: float,
+    g_a: float,
+    g_b: float,
+    lanes: Floats,
+    L_a: Floats,
+    bends: Floats,
+    best: Floats,
+) -> bool:
+    """The same for a block that ends at or beyond t: s = t, where the price is 0, is then the end of what counts."""
+    open_lanes = 0
+    for i in range(len(L_a)):
+        g_t = lanes[1, i]
+        fall = SLACK * L_a[i] + bends[i] * (g_a - g_t) ** 2
+        bound = line + _less(slope * (g_t - g_b), rise + L_a[i]) - fall
+        open_lanes += 1 if (bound < best[i]) & (L_a[i] < np.inf) else 0
+    return open_lanes > 0
+
+
+@fused_inline
+def _place_may_win(C: float, part: float, L_a: Floats, L_b: Floats, bends: Floats, width: float, best: Floats) -> bool:
+    """The same for one place, `part` of the way from b to a: L there is above the chord."""
+    lanes = 0
+    for i in range(len(L_a)):
+        fall = SLACK * (L_a[i] + L_b[i]) + bends[i] * width
+        lanes += 1 if C + (L_b[i] + part * (L_a[i] - L_b[i])) - fall < best[i] else 0
+    return lanes > 0
 
 
 @fused
@@ -554,82 +652,79 @@ def prune_layers(
         offset[top + 1] = offset[top] + (T >> top)
         top += 1
     offset = offset[: top + 1]
-    low, slope = np.empty(2 * T), np.empty(2 * T)
-    level, block = np.empty(2 * top, np.int64), np.empty(2 * top, np.int64)  # a stack of what is left to look at
-    at_a, at_b = np.empty(2 * top), np.empty(2 * top)  # L(t, .) at the ends of those
-    row = np.empty((1 << LEAF) + 1)
+    low, slope = np.empty((2, offset[top] + 1))
+    depth = max(np.diff(start).max(), 1)
+    t, lanes, turned = np.empty(LANES, np.int64), np.empty((2, LANES)), np.empty((depth, 16, LANES))
+    best, best_s, bends = np.empty(LANES), np.empty(LANES), np.empty((depth, LANES))
+    # A stack of the blocks that are left to look at. prices[j] is of the middle of the last block of level j that was
+    # split: an end of all that wait inside of it, until the next one of level j is split. So a block keeps of which
+    # level its ends are. The first block is split at s = 1, and all are to the right of that.
+    level, block, from_a, from_b = np.empty((4, 2 * top), np.int64)
+    prices, panel = np.empty((top + 2, LANES)), np.zeros(top + 2, np.int64)
     for k in range(2, K + 1):
         _lines(old, g, offset, low, slope)
         new[:] = np.inf
         guess = k - 1
-        for t in range(k if k < K else T, T + 1):
-            c_t, g_t, bends = c[t], g[t], bend[start[t]] > 0.0
-            best, best_s = np.inf, guess
-            # From the smallest block that holds the guess upwards: the block itself, then always the one beside it.
-            own = guess >> LEAF
-            a, b = max(own << LEAF, 1), (own + 1) << LEAF
-            own_a = _curve(t, c_t * (g[a] - g_t), start, panels)
-            own_b = _curve(t, c_t * (g[b] - g_t), start, panels) if b < t else np.inf
-            level[0], block[0], at_a[0], at_b[0] = LEAF, own, own_a, own_b
-            waiting, up = 1, LEAF
-            while True:
-                while waiting > 0:
-                    waiting -= 1
-                    j, i, L_a, L_b = level[waiting], block[waiting], at_a[waiting], at_b[waiting]
-                    a, b = max(i << j, 1), (i + 1) << j
-                    if b < t:
-                        node = offset[j] + i
-                        rise = slope[node] * (g[a] - g[b])
-                        fall = SLACK * (L_a + L_b) + ROUNDING * (abs(low[node]) + abs(rise))
-                        if bends:
-                            p = _panel_of(t, c_t * (g[b] - g_t), start)
-                            fall += bend[start[t] + p] * (c_t * (g[a] - g[b])) ** 2 / 8
-                        if low[node] == np.inf or low[node] + _less(L_b, rise + L_a) - fall >= best:
-                            continue
-                    if j == LEAF:
-                        end = min(b, t - 1)
-                        p = _panel_of(t, c_t * (g[a] - g_t), start)
-                        edge = EDGES[p]
-                        if 1.0 + c_t * (g[end] - g_t) >= edge:  # one panel for all, as mostly: in vector lanes
-                            coefficients = panels[start[t] + p]
-                            for s in range(a, end + 1):
-                                row[s - a] = old[s] + _on_panel(coefficients, c_t * (g[s] - g_t), edge)
-                        else:
-                            for s in range(a, end + 1):
-                                row[s - a] = old[s] + _curve(t, c_t * (g[s] - g_t), start, panels)
-                        for s in range(a, end + 1):
-                            if row[s - a] < best:
-                                best, best_s = row[s - a], s
+        for t0 in range(k if k < K else T, T + 1, LANES):
+            count = min(LANES, T + 1 - t0)
+            last, fewest = t0 + count - 1, depth
+            for i in range(count):
+                t[i] = t0 + i
+                lanes[0, i], lanes[1, i] = c[t[i]], g[t[i]]
+                own = start[t[i] + 1] - start[t[i]]
+                fewest = min(fewest, own)
+                for p in range(depth):
+                    bends[p, i] = bend[start[t[i]] + min(p, own - 1)] * lanes[0, i] ** 2 / 8
+            turned[:, 0, 0] = np.nan
+            best[:], best_s[:] = np.inf, guess
+            level[0], block[0], from_a[0], from_b[0], waiting = top + 1, 0, top + 1, top + 1, 1
+            while waiting > 0:
+                waiting -= 1
+                j, n, end_a, end_b = level[waiting], block[waiting], from_a[waiting], from_b[waiting]
+                a, b = max(n << j, 1), (n + 1) << j
+                width = 0.0  # where places have no bound
+                L_a, L_b, bends_b = prices[end_a, :count], prices[end_b, :count], bends[panel[end_b]]
+                if b <= T:
+                    node = offset[j] + n
+                    rise = slope[node] * (g[a] - g[b])
+                    line = low[node] - ROUNDING * (abs(low[node]) + abs(rise))
+                    if low[node] == np.inf:
                         continue
-                    middle = (2 * i + 1) << (j - 1)
-                    L_m = _curve(t, c_t * (g[middle] - g_t), start, panels) if middle < t else np.inf
-                    if middle <= guess or middle >= t:
-                        level[waiting], block[waiting], at_a[waiting], at_b[waiting] = j - 1, 2 * i, L_a, L_m
-                        waiting += 1
-                    if middle < t:
-                        level[waiting], block[waiting], at_a[waiting], at_b[waiting] = j - 1, 2 * i + 1, L_m, L_b
-                        waiting += 1
-                        if middle > guess:
-                            level[waiting], block[waiting], at_a[waiting], at_b[waiting] = j - 1, 2 * i, L_a, L_m
-                            waiting += 1
-                if up == top:
-                    break
-                beside = own ^ 1
-                if beside < own:
-                    a = max(beside << up, 1)
-                    beside_a = _curve(t, c_t * (g[a] - g_t), start, panels)
-                    level[0], block[0], at_a[0], at_b[0] = up, beside, beside_a, own_a
-                    own_a, waiting = beside_a, 1
-                elif beside << up < t:
-                    b = (beside + 1) << up
-                    beside_b = _curve(t, c_t * (g[b] - g_t), start, panels) if b < t else np.inf
-                    level[0], block[0], at_a[0], at_b[0] = up, beside, own_b, beside_b
-                    own_b, waiting = beside_b, 1
-                else:
-                    own_b = np.inf
-                own >>= 1
-                up += 1
-            new[t], parents[k, t] = best, best_s
-            guess = best_s
+                    if b < t0:
+                        width = (g[a] - g[b]) ** 2
+                        if not _block_may_win(line, rise, L_a, L_b, bends_b, width, best):
+                            continue
+                    elif not _last_block_may_win(line, rise, slope[node], g[a], g[b], lanes, L_a, bends[0], best):
+                        continue
+                middle = (2 * n + 1) << (j - 1) if j <= top else 1
+                row = prices[j, :count]
+                for s in range(a + 1, min(b, last)) if j == LEAF else range(middle, min(middle + 1, last)):
+                    C = old[s]
+                    if j == LEAF and C == np.inf:
+                        continue
+                    if j == LEAF and width > 0:
+                        part = (g[s] - g[b]) / (g[a] - g[b])
+                        if not _place_may_win(C - ROUNDING * abs(C), part, L_a, L_b, bends_b, width, best):
+                            continue
+                    panel[j] = _prices(s, t, fewest, g, lanes, start, panels, turned, row)
+                    place = float(s)
+                    for i in range(count):
+                        total = C + row[i]
+                        best_s[i] = place if total < best[i] else best_s[i]
+                        best[i] = _less(total, best[i])
+                if j == LEAF:
+                    continue
+                right = middle < last and j <= top
+                if right and middle > guess:  # what is nearer to the guess goes on top
+                    level[waiting], block[waiting], from_a[waiting], from_b[waiting] = j - 1, 2 * n + 1, j, end_b
+                    waiting += 1
+                level[waiting], block[waiting], from_a[waiting], from_b[waiting] = j - 1, 2 * n, end_a, j
+                waiting += 1
+                if right and middle <= guess:
+                    level[waiting], block[waiting], from_a[waiting], from_b[waiting] = j - 1, 2 * n + 1, j, end_b
+                    waiting += 1
+            for i in range(count):
+                new[t0 + i], parents[k, t0 + i] = best[i], int(best_s[i])
+            guess = int(best_s[count - 1])
         values[k] = new[T]
         old, new = new, old

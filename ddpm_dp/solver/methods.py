@@ -108,8 +108,8 @@ class Choice:
 
 def _by_work(costs: Costs, K: int) -> tuple[Method, ...]:
     if isinstance(costs, CurveCosts):
-        # Nanoseconds for each t (`make bench`): 1,500 a layer; with a table 5 for each s, and 0.045 a layer.
-        longer = costs.T * (5 + 0.045 * K) > 1500 * K
+        # Nanoseconds for each t (`make bench`): 1,000 a layer; with a table 5 for each s, and 0.045 a layer.
+        longer = costs.T * (5 + 0.045 * K) > 1000 * K
         if longer or 8 * (costs.T + 1) ** 2 > available_memory() / 4:
             return (PRUNE,)
     return ENVELOPE, DIVIDE, DENSE

@@ -196,12 +196,31 @@ def test_prune_equals_dense_at_every_budget(structure, noise):
         assert_paths(costs, frontier)
 
 
-@pytest.mark.parametrize("T", [15, 16, 17, 31, 32, 33, 63, 64, 65, 129])
+@pytest.mark.parametrize("T", [2, 15, 16, 17, 31, 32, 33, 34, 35, 63, 64, 65, 66, 129])
 def test_prune_at_the_seams_of_its_blocks(T):
-    """And with a decoder that only some timesteps have, so that blocks begin, end or are empty of finite places."""
+    """And where one group of t ends, and with a decoder that only some timesteps have, so that blocks begin, end or are
+    empty of finite places."""
     random = np.random.default_rng(T)
     costs = realistic(curves, T, noise=0.3)
     costs = replace(costs, first=np.where(random.random(T + 1) < 0.2, costs.first, np.inf))
+    prune, dense = solve(costs, method="prune"), solve(costs, method="dense")
+    assert_same(prune.values, dense.values, costs)
+    assert_paths(costs, prune)
+
+
+@pytest.mark.parametrize("structure", [curves, crooked])
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), T=st.integers(9, 150), d=st.sampled_from([1, 12288]))
+def test_prune_equals_dense_on_longer_chains(structure, seed, T, d):
+    """Rates that jump from t to t, so that t which are searched together lie on different panels and want different s;
+    some that are 0; several decoders that are not there, or so cheap that all want them."""
+    random = np.random.default_rng(seed)
+    abar = np.concatenate([[1], 1 / (1 + np.exp(np.cumsum(random.choice([1e-6, 0.01, 0.2, 1], T)) - 9))])
+    m = smooth_m(abar) * np.exp(random.choice([0, 0.1, 3, 10]) * random.standard_normal(T + 1))
+    m[random.random(T + 1) < random.choice([0, 0.3])] = 0
+    first = d * np.exp(random.choice([0, 1, 3]) * random.standard_normal(T + 1))
+    first[random.random(T + 1) < random.choice([0, 0.5, 0.95])] = np.inf
+    costs = structure(abar, np.minimum(m, 1e8), d, first)
     prune, dense = solve(costs, method="prune"), solve(costs, method="dense")
     assert_same(prune.values, dense.values, costs)
     assert_paths(costs, prune)

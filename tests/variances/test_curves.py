@@ -113,6 +113,32 @@ def test_no_single_cell_is_worse_than_the_promise(errors):
         np.testing.assert_allclose(costs.of_steps(t, s), expected, rtol=RTOL)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    bins=st.sampled_from([12, 13, 14, 40, 300]),
+    width=st.sampled_from([0.0, 1e-9, 0.33, 0.34, 2.0, 20.0]),
+    alone=st.booleans(),
+    steepness=st.sampled_from([1.0, 9.0, 16.0]),
+)
+def test_many_rates_that_are_close_equal_the_sum_over_cells(seed, bins, width, alone, steepness):
+    """Those that differ by less than a factor 1.4 = exp(0.336) are gathered: in order or not, among empty ones and
+    zeros; and one alone, wherever it lies among empty ones, which is the worst that can be asked of a place."""
+    random, noise = np.random.default_rng(seed), schedule(steepness)
+    rates = 10 ** random.uniform(-6, 1, (T + 1, 1)) * np.exp(width * np.linspace(0, 1, bins))
+    if seed % 3 == 0:
+        rates = random.permuted(rates, axis=1)
+        rates[:, random.integers(bins)] = 0
+    mass = random.random((T + 1, bins)) * (random.random((T + 1, bins)) < random.choice([0.5, 1]))
+    if alone:
+        mass = np.full_like(mass, 1e-300) + np.eye(bins)[random.integers(bins, size=T + 1)]
+    mass[:, 0] += 1e-300
+    error = mass * rates * np.exp(random.choice([0, 0.1, 5]) * random.standard_normal(rates.shape))
+    expected = exact(noise, *PAIRS, lambda t, delta: np.log1p(delta * rates[t]), mass, error)
+    costs = rate_form(noise, D, rates, mass, error)(np.zeros(T + 1))
+    np.testing.assert_allclose(costs.of_steps(*PAIRS), expected, rtol=RTOL, atol=1e-290)
+
+
 def test_one_cell_is_analytic():
     noise = NoiseSchedule.cosine(300)
     m = np.linspace(0.001, 0.3, 301)[:, None]
