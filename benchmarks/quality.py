@@ -69,7 +69,8 @@ def main():
     options = parser.parse_args()
 
     model = ddpm_dp.load(options.folder / "model.safetensors", device="cpu")
-    train, test = (ddpm_dp.DenoisingStatistics.load(options.folder / f"{split}.npz") for split in ("train", "test"))
+    measured = ddpm_dp.Measured.load(options.folder / "train.npz", options.folder / "test.npz")
+    train, test = measured.train, measured.judge
     train.require_model(model.id, str(options.folder / "train.npz"))
     classifier = load_classifier()
     held_out = classifier.features(ddpm_dp.load_dataset("fashion-mnist").test)
@@ -93,7 +94,7 @@ def main():
             result["variances"] = before["variances"]
 
     for variance in options.variances:
-        decoder = test.decoders[FAMILIES[variance].decoder.name].words
+        decoder = FAMILIES.named(variance).reading(test.second).decoder.words
         table = result["variances"].setdefault(variance, {"decoder": decoder, "paths": {}})["paths"]
         prices, paths = ddpm_dp.step_costs(test, variance), paths_of(train, variance)
         todo = [(name, K) for K in BUDGETS for name in paths if str(K) not in table.get(name, {})]

@@ -111,9 +111,9 @@ def report(folder: Path) -> str:
             lines.append(f"{entry.model:<10}{entry.T:>5}  {c.variance:<11}{stride:<10}{cells}")
     lines += [
         "",
-        "What the DP path of K steps costs more than all T, and than the best DP path of up to 256 steps (standard error",
-        f"of the difference on the same images), and the fewest steps within {NEAR} bits/dim of the one and of the other:",
-        f"{'':28}{'minus all T':^45}{'minus the best':^45}{'fewest':>10}{'fewest':>8}",
+        "What the DP path of K steps costs more than all T, and than the best DP path of up to 256 steps (standard",
+        f"error of the difference on the same images); the fewest steps within {NEAR} bits/dim of one and the other:",
+        f"{'':28}{'minus all T':^45}{'minus best':^45}{'fewest':>10}{'fewest':>8}",
         f"{'':28}" + "".join(f"{f'K = {K}':>15}" for K in (*FEW, *FEW)) + f"{'all T':>10}{'best':>8}",
     ]
     for entry in table:
