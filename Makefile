@@ -79,18 +79,18 @@ data: $(VENV)/ready
 	$(BIN)/ddpm-dp experiment digits --out data
 	$(BIN)/python -c "from ddpm_dp.quality import train_classifier; train_classifier('data/fashion-mnist/features.safetensors')"
 
-# The models and statistics in data/fashion-mnist, and what is told of them: hours on a CPU, minutes on a GPU. In a clone, move
-# data/fashion-mnist/{hybrid,vlb,predicted} away first: the hybrid model that ships was trained in two runs, otherwise than
-# the experiment says, and the two others begin with it.
+# The models and statistics in data/fashion-mnist, and what is told of them: a night on a CPU, minutes on a GPU. In a clone, move
+# data/fashion-mnist/{hybrid,vlb,predicted,ocm} away first to have them made anew.
 fashion: $(VENV)/ready
 	$(BIN)/ddpm-dp experiment fashion-mnist --out data/fashion-mnist
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/ddpm-dp report fashion-mnist > benchmarks/results/fashion-mnist.txt
 	$(BIN)/python benchmarks/images.py > benchmarks/results/images.txt
+	$(BIN)/python benchmarks/diagonal.py > benchmarks/results/diagonal.txt
 
 # The paper's experiment on 64x64 natural images: `make tiny-imagenet TINY_DATA=folder`, with train.zip and val.zip of Tiny
 # ImageNet in it. The sizes are for a GPU of some 30 minutes (an estimate: none was at hand); CUDA is used by itself, all GPUs
-# with RUN='.venv/bin/accelerate launch --multi_gpu -m ddpm_dp'. What ships in data/tiny-imagenet-64 was made on a CPU, by
+# with RUN='.venv/bin/accelerate launch --multi_gpu -m ddpm_dp'. What ships in data/tiny-imagenet-64 was made by
 # the experiment tiny-imagenet-64; benchmarks/results/tiny-imagenet-64.txt is its report.
 # The images stay outside of the clone: their terms do not let them be passed on, and git and the wheel take all of data/.
 TINY_DATA ?= ../tiny-imagenet-64

@@ -1,8 +1,9 @@
-"""What `measure` and `train` cost beside the network: `python benchmarks/throughput.py` (about 4 minutes) prints two
+"""What `measure` and `train` cost beside the network: `python benchmarks/throughput.py` (about 8 minutes) prints three
 tables and writes benchmarks/results/throughput.md. It needs diffusers ('.[pretrained]') and Fashion-MNIST.
 
-`measure`, with its float64 sums, decoders and histograms, against nothing but the forward passes of the same network on
-the same batch at the same timesteps; `train` against a loop as in diffusers' own example, with the same network and
+`measure`, with its float64 sums, decoders and cells, against nothing but the forward passes of the same network on the
+same batch at the same timesteps; the pass for all families against one for `posterior`, `beta` and `analytic` alone;
+`train` against a loop as in diffusers' own example, with the same network and
 batch. The two of a pair take turns in one process, on one core or one GPU, for a few steps; time runs from the end of
 the first pass (of the optimiser's first step) to the end of the last, so what is done once for a whole run is left out.
 """
@@ -10,6 +11,7 @@ the first pass (of the optimiser's first step) to the end of the last, so what i
 import os
 import platform
 import time
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -22,11 +24,14 @@ from diffusers.training_utils import EMAModel
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import ddpm_dp
+from ddpm_dp.measuring import survey
+from ddpm_dp.measuring.observers import FEW
 from ddpm_dp.models.architectures import Architecture
 from ddpm_dp.models.trained import Model
 from ddpm_dp.processes import Processes
 from ddpm_dp.statistics.filling import grid
 from ddpm_dp.training.config import TrainConfig
+from ddpm_dp.variances import FAMILIES, SCALAR
 
 REPEATS = 9
 CUDA = torch.cuda.is_available()
@@ -156,6 +161,41 @@ def measuring(say):
     say("")
 
 
+@contextmanager
+def scalar_families_alone():
+    """A pass that knows no families but those that m_t prices."""
+    everybody = survey.observed_families
+    survey.observed_families = lambda denoiser: [FAMILIES[name] for name in SCALAR]
+    try:
+        yield
+    finally:
+        survey.observed_families = everybody
+
+
+def all_families(say):
+    images, at_once, timesteps = random_images(128, (3, 64, 64)), 32, 4
+    say("## The pass for all families: images x timesteps per second, beside a pass for scalar families\n")
+    say(
+        f"{len(images)} images, {at_once} at once. The score's weights are fitted to the first {FEW:,} blocks, which is"
+    )
+    say("a part of a pass that gets smaller with more images.\n")
+    say(head("UNet, 64x64", "images", "scalar families", "all families"))
+    for width in (16, 32):
+        model = untrained(width)
+
+        def run(model=model):
+            ddpm_dp.measure(model, images, timesteps=timesteps, batch_size=at_once, progress=False)
+
+        def scalar(run=run):
+            with scalar_families_alone():
+                run()
+
+        times = timesteps * len(images) // at_once
+        name = f"width {width} | {len(images)}"
+        say(row(name, at_once, model.network.register_forward_hook, times, scalar, run))
+    say("")
+
+
 def training(say):
     say(f"## `train`: steps per second of {next(iter(CLOCKS))} time\n")
     say(head("UNet of width 16", "images", "diffusers' loop", "train"))
@@ -181,6 +221,7 @@ def main():
     say(f"`python benchmarks/throughput.py`. {machine()}.\n")
     say(f"Speeds are medians of {REPEATS} runs, ratios medians over pairs of neighbouring runs; 1.00: as fast as.\n")
     measuring(say)
+    all_families(say)
     training(say)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text("\n".join(lines) + "\n")
