@@ -1,8 +1,8 @@
 """Covariances that are fitted beside diagonals that are learned: `python benchmarks/diagonal.py` (a minute or so).
 
-On Fashion-MNIST: held-out bits/dim of DP paths, chosen on training images under the same variance, and what each variance
-asks for beside the network that predicts eps. The last two models were trained on from `hybrid`'s weights, so their means
-are better by what those steps were worth: `analytic` and `spectral` of each stand beside.
+On Fashion-MNIST: held-out bits/dim of DP paths, chosen on training images under the same variance, and what each
+variance asks for beside the network that predicts eps. The last two models were trained on from `hybrid`'s weights, so
+their means are better by what those steps were worth: `analytic` and `spectral` of each stand beside.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Sample quality of the Fashion-MNIST DDPM against the number of steps: `python benchmarks/quality.py` (a quarter of an
+"""Sample quality of the Fashion-MNIST DDPM against the number of steps: `python benchmarks/quality.py` (half an
 hour on a busy core) draws n images along every path and writes data/fashion-mnist/quality.json, for notebook 8.
 Interrupted, the same command goes on where it stopped.
 
@@ -64,8 +64,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DATA / "fashion-mnist" / "hybrid", help="the model's folder")
     parser.add_argument("--out", type=Path, default=DATA / "fashion-mnist" / "quality.json")
-    parser.add_argument("--variances", nargs="+", default=["learned"], help="default: learned")
-    parser.add_argument("-n", type=int, default=500, help="images per path; default: 500")
+    parser.add_argument("--variances", nargs="+", default=["learned", "spectral"], help="default: learned spectral")
+    parser.add_argument("-n", type=int, default=250, help="images per path; default: 250")
     options = parser.parse_args()
 
     model = ddpm_dp.load(options.folder / "model.safetensors", device="cpu")
