@@ -89,7 +89,7 @@ fashion: $(VENV)/ready
 	$(BIN)/python benchmarks/diagonal.py > benchmarks/results/diagonal.txt
 
 # The paper's experiment on 64x64 natural images: `make tiny-imagenet TINY_DATA=folder`, with train.zip and val.zip of Tiny
-# ImageNet in it. The sizes are for a GPU of some 30 minutes (an estimate: none was at hand); CUDA is used by itself, all GPUs
+# ImageNet in it. The sizes are for a GPU of some 30 minutes (an estimate: it was not run yet); CUDA is used by itself, all GPUs
 # with RUN='.venv/bin/accelerate launch --multi_gpu -m ddpm_dp'. What ships in data/tiny-imagenet-64 was made by
 # the experiment tiny-imagenet-64; benchmarks/results/tiny-imagenet-64.txt is its report.
 # The images stay outside of the clone: their terms do not let them be passed on, and git and the wheel take all of data/.

@@ -21,7 +21,7 @@ from ddpm_dp.variances import served
 
 BUDGETS = (8, 16, 32, 64, 128, 256)
 NEAR = 0.1  # bits/dim: the paper's headline is 32 steps within 0.1 of all T
-FEW = (8, 16, 32)  # budgets whose distance to all T is told with its standard error
+FEW = (8, 16, 32)  # budgets whose distance to all T and to the best is told with its standard error
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def report(folder: Path) -> str:
         f"{'':28}" + "".join(f"{f'K = {K}':>15}" for K in (*FEW, *FEW)) + f"{'all T':>10}{'best':>8}",
     ]
     for entry in table:
-        gaps = [*entry.gaps.values(), *entry.gaps_to_best.values()]
-        cells = "".join(f"{f'{bits:+.3f} ({error:.3f})':>15}" for bits, error in gaps)
+        gaps = [each.get(K) for each in (entry.gaps, entry.gaps_to_best) for K in FEW]
+        cells = "".join(f"{f'{gap[0]:+.3f} ({gap[1]:.3f})' if gap else '-':>15}" for gap in gaps)
         end = f"{entry.near or '> 256':>10}{entry.near_best:>8}"
         lines.append(f"{entry.model:<10}{entry.T:>5}  {entry.comparison.variance:<11}{cells}{end}")
     return "\n".join(lines)

@@ -29,7 +29,7 @@ class Spectral(FittedCells):
 
     The decoder of continuous data has the same covariance, Phi^T diag(m_b) Phi: it needs no measurement of its own,
 
-        L(t, 0) = d/2 sum_b p_b log(2 pi m_b) + e_b / m_b                          (e_b as measured, m_b as fitted)
+        L(t, 0) = d/2 sum_b [p_b log(2 pi m_b) + e_b / m_b]                        (e_b as measured, m_b as fitted)
 
     and a Gaussian whose covariance is diagonal in the basis then has its exact likelihood on every path. A likelihood
     of grey levels falls into factors for pixels alone: there it is `decoder`, as for other families.
