@@ -519,7 +519,7 @@ def _at_most(x: float, y: float, ceiling: float) -> bool:
 # out when its bound says so in all lanes. The prices of one s then differ in t, and their coefficients are turned once
 # for each group and panel, so that lanes are neighbours in memory.
 
-LANES = 32  # more cost more blocks than they save (16 and 64 take a tenth longer at T = 100,000)
+LANES = 32  # fewer share less of the work, more open more blocks; tried: 16, 32 and 64
 LEAF = 4  # blocks are of 2^j places and one more, which is the next block's first; these are priced place by place
 SLACK = 4e-9  # a curve is known to a relative 1e-9: at both ends of a block, and inside of it
 

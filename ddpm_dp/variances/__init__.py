@@ -13,6 +13,7 @@
 
 m_t is the model's mean squared error per dimension at timestep t, fitted on training data. v in [0, 1] and u > 0 are
 second outputs of a network, one number per coordinate: v as trained by the bound, u a prediction of its squared error.
+For continuous data the decoder of `local` and `spectral` has their own cells' m_b.
 m_b is the mean squared error of cell b, fitted as m_t is: cells are bins of v or u (`calibrated`), or of a score that
 xhat_0 has, for pixels (`local`) or for the coefficients of a block DCT (`spectral`).
 """

@@ -16,10 +16,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ddpm_dp.solver.kernels import EDGES
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-EDGES = 4.0 ** np.arange(512)  # where panels begin and end
 LOG4 = math.log(4.0)
 
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})  # a * x + b rounds once, not twice

@@ -74,7 +74,7 @@ class Score:
         own = (self.energies(self.basis.coefficients(xhat_0)) + SMALLEST_ENERGY).log()
         contrast = (mean_of_blocks(_contrast(images)) + SMALLEST_CONTRAST).log()
         room = (mean_of_blocks(1 - images.clamp(-1, 1) ** 2) + SMALLEST_ROOM).log()
-        # A tenth of the square: of the size of the others, so that float32 holds all weights alike.
+        # A tenth of the square: of the size of the others, so that 16 bits hold all weights alike.
         of_block = (each.expand_as(own) for each in (contrast, room))
         return torch.stack([torch.ones_like(own), own, own**2 / 10, *of_block], -1)
 

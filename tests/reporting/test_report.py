@@ -64,6 +64,21 @@ def test_report_as_a_command(folder, capsys):
     assert "as the network's v says" in text and "300 images" in text
 
 
+def test_a_short_chain_leaves_places_empty(tmp_path, capsys):
+    """T = 20 has 8 and 16 steps, but not 32: every number stays in its own column."""
+    data = load_dataset("two-moons")
+    model = train(data, TrainConfig(T=20, steps=10, width=8, depth=1), device="cpu", progress=False)
+    fitted = measure(model, data.train[:50], progress=False)
+    (tmp_path / "short").mkdir()
+    model.save(tmp_path / "short" / "model.safetensors")
+    fitted.save(tmp_path / "short" / "train.npz")
+    measure(model, data.test[:50], fitted=fitted, progress=False).save(tmp_path / "short" / "test.npz")
+    assert main(["report", str(tmp_path)]) == 0
+    row = capsys.readouterr().out.splitlines()[-1]
+    number = r" +[+-]\d+\.\d{3} \(\d\.\d{3}\)"
+    assert re.fullmatch(rf"short +20  spectral *({number}{number} +-){{2}} +\d+ +\d+", row), row
+
+
 def test_a_folder_without_models_is_refused(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert "has no models with statistics" in capsys.readouterr().err
