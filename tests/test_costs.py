@@ -233,6 +233,7 @@ def test_unknown_variance_is_refused(statistics):
         step_costs(statistics, "large")
 
 
+@pytest.mark.slow
 def test_standard_error_is_that_of_repeated_measurements(mixture):
     """The reported error of a path's price against the spread over 60 independent data sets and noise seeds."""
     path = [0, 3, 20, 60, 100]

@@ -236,11 +236,10 @@ class Scored(CellObserver):
     def agree(self) -> None:
         fitted = self.setting.fitted
         if fitted is None:
-            prices = {}
-            for block, score in self.scores.items():
-                sorting = Sorting(score, self._fit(score, self.kept[block]))
-                prices[block] = self._price(sorting, self.kept[block]), sorting
-            self.block, (_, self.sorting) = min(prices.items(), key=lambda each: each[1][0])
+            ways = {block: Sorting(score, self._fit(score, self.kept[block])) for block, score in self.scores.items()}
+            prices = {block: self._price(way, self.kept[block]) for block, way in ways.items() if len(ways) > 1}
+            self.block = min(prices or ways, key=lambda block: prices.get(block, 0.0))
+            self.sorting = ways[self.block]
         else:
             maps = fitted.cells[self.name].maps
             self.block = tuple(maps["block"][self.t].tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -136,6 +136,7 @@ def planes(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (1, shape[0], shape[1]) if len(shape) == 2 else (prod(shape), 1, 1)
 
 
+@cache
 def dct(n: int) -> np.ndarray:
     """(n, n) the orthonormal DCT-II as a matrix: row k has the values of cos(pi k (2 i + 1) / (2 n)), scaled."""
     k, i = np.arange(n)[:, None], np.arange(n)

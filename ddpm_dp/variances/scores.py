@@ -51,15 +51,18 @@ class Score:
         """How many bands there are."""
         return int(self.basis.bands.max()) + 1
 
+    @cached_property
+    def share(self) -> np.ndarray:
+        """(block height x block width, bands) the share that a frequency has in the mean of its band."""
+        members = self.basis.bands.ravel()[:, None] == np.arange(self.bands)
+        return members / np.maximum(members.sum(0), 1)
+
     def energies(self, coefficients: Tensor) -> Tensor:
         """(n, channels, blocks down, blocks across, bands) mean square of each band of each block."""
         import torch
 
-        height, width = self.basis.block
-        members = np.zeros((height * width, self.bands))
-        members[np.arange(height * width), self.basis.bands.ravel()] = 1
         squares = self.basis.split(coefficients**2).transpose(3, 4).flatten(-2)
-        return squares @ torch.from_numpy(members / np.maximum(members.sum(0), 1)).to(squares)
+        return squares @ torch.from_numpy(self.share).to(squares)
 
     def features(self, xhat_0: Tensor) -> Tensor:
         """(n, channels, blocks down, blocks across, bands, FEATURES)."""

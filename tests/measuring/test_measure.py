@@ -22,6 +22,7 @@ def test_error_is_the_exact_mmse_of_a_gaussian():
     assert (np.abs(m - exact)[1:] < 4 * error[1:]).all() and error[1:].max() < 0.05 * exact.max()
 
 
+@pytest.mark.slow  # 52 batches at each timestep
 def test_batches_do_not_matter_and_seeds_do(mixture, points, statistics):
     split = measure(mixture, points, batch_size=77, progress=False)
     np.testing.assert_allclose(split.squared_error, statistics.squared_error, rtol=1e-12)
