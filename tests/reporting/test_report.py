@@ -74,7 +74,7 @@ def test_a_short_chain_leaves_places_empty(tmp_path, capsys):
     fitted.save(tmp_path / "short" / "train.npz")
     measure(model, data.test[:50], fitted=fitted, progress=False).save(tmp_path / "short" / "test.npz")
     assert main(["report", str(tmp_path)]) == 0
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("short") and "  spectral " in line)
+    row = [line for line in capsys.readouterr().out.splitlines() if re.match("short +20  spectral", line)][-1]
     number = r" +[+-]\d+\.\d{3} \(\d\.\d{3}\)"
     assert re.fullmatch(rf"short +20  spectral *({number}{number} +-){{2}} +\d+ +\d+", row), row
 
