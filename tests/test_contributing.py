@@ -170,8 +170,8 @@ def test_a_recipe_works_as_it_stands(title, house):
         assert (len(passed[1]) if passed[1][0] == "." else int(passed[1])) >= len(CHECKS), printed[0]
 
 
-# What knows all families, data sets, metrics or sources. Nobody keeps a list of them by hand. (`test_family` takes one at
-# a time: the old ones are as before, and the new one has passed in its recipe.)
+# What knows all families, data sets, metrics or sources. Nobody keeps a list of them by hand. (Not `test_family`, which
+# takes one at a time: the old ones are as before, and the new one has passed in its recipe.)
 EVERYBODY = """
     tests/variances/test_families.py tests/datasets/test_datasets.py tests/quality tests/pretrained/test_sources.py
     tests/statistics/test_formats.py tests/reporting tests/explorer/test_search.py tests/test_costs.py tests/test_cli.py
