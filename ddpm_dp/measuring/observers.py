@@ -304,6 +304,30 @@ class Scored(CellObserver):
         return sum((mass * (delta * ratio).log1p()).sum().item() for delta in (1, 10, 100))
 
 
+class Twin(CellObserver):
+    """Cells of another name in which everything is sorted as `other` sorts it: nothing is looked at twice."""
+
+    def __init__(self, other: Scored, name: str):
+        super().__init__(other.setting)
+        self.other, self.name, self.basis = other, name, other.basis
+
+    def begin(self, t: int) -> None:
+        pass
+
+    def look(self, seen: Seen) -> None:
+        pass
+
+    def agree(self) -> None:
+        pass
+
+    def look_again(self, seen: Seen) -> None:
+        pass
+
+    def row(self) -> dict[str, Tensor]:
+        start = f"cells.{self.other.name}."
+        return {f"cells.{self.name}.{name.removeprefix(start)}": rows for name, rows in self.other.row().items()}
+
+
 class DecoderPrice(Observer):
     """What one decoder costs, -log p(x_0 | x_t), in each group of images."""
 
@@ -353,7 +377,13 @@ def cell_observers(families: list[ReverseVariance], setting: Setting) -> dict[st
     Cells that training statistics of an earlier edition have not cannot be sorted in the same way: they are left out.
     """
     names = dict.fromkeys([ALL, *(family.cells for family in families)])
-    return {name: OBSERVERS[name](setting) for name in names if setting.fitted is None or name in setting.fitted.cells}
+    known = {name: OBSERVERS[name](setting) for name in names if setting.fitted is None or name in setting.fitted.cells}
+    first: dict[tuple[tuple[int, int], ...], Scored] = {}  # by the blocks that they choose from: points have one kind
+    for name, observer in known.items():
+        if isinstance(observer, Scored):
+            other = first.setdefault(tuple(observer.scores), observer)
+            known[name] = observer if other is observer else Twin(other, name)
+    return known
 
 
 def counted(place: Tensor, squares: Tensor, size: int) -> Tensor:
