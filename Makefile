@@ -1,5 +1,5 @@
-# `make demo` does the main job on real data, `make lab` opens the notebooks, `make quick` checks what can be checked in a
-# minute, `make test` everything.
+# `make demo` does the main job on real data, `make lab` opens the notebooks, `make quick` checks what can be checked in
+# minutes, `make test` everything.
 # Each sets up .venv first, once. `make book` renders the course, `make test-latest` tries the newest releases.
 
 PYTHON ?= python3
