@@ -15,9 +15,9 @@ demo: $(VENV)/ready
 lab: $(VENV)/ready
 	$(BIN)/jupyter lab notebooks
 
-# The budget explorer as a page by itself, with Voila: http://127.0.0.1:8866
-explorer: $(VENV)/all
-	$(BIN)/python -m ddpm_dp.explorer
+# The explorer as one file that needs no kernel, out/explorer.html, and that file in the browser.
+explorer: $(VENV)/ready
+	$(BIN)/ddpm-dp explorer --out out/explorer.html --open
 
 test: lint types unit notebooks browser book
 
@@ -43,7 +43,7 @@ unit: $(VENV)/all
 # The explorer in headless Chromium, which is Debian's (installed if it is missing and you are root).
 browser: $(VENV)/all
 	command -v chromium chromium-browser google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium; }
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/explorer/test_browser.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m browser tests/explorer
 
 notebooks: $(VENV)/all
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --nbval-lax --ignore=notebooks/assignments notebooks
@@ -56,6 +56,7 @@ assignments: $(VENV)/all
 book: $(VENV)/all
 	rm -rf out/book out/doctrees
 	$(BIN)/sphinx-build -W --keep-going -q -c docs -d out/doctrees . out/book
+	$(BIN)/ddpm-dp explorer --out out/book/explorer.html
 
 # The newest release of everything but torch, whose newest may be gigabytes of another build: the whole suite in an
 # environment of its own, then what is newer than in constraints.txt. Whether or not a test fails, the list is printed.
@@ -111,7 +112,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[notebooks,test]'
 	touch $@
 
-# What the tests, the explorer's page, the book and the classroom need beside that.
+# What the tests, the book and the classroom need beside that.
 $(VENV)/all: $(VENV)/ready
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[pretrained,distributed,explorer,browser,classroom,book]'
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[pretrained,distributed,browser,classroom,book]'
 	touch $@

@@ -20,7 +20,7 @@ from ddpm_dp import strides
 from ddpm_dp.files import DATA, write_whole
 from ddpm_dp.objectives import OBJECTIVES
 from ddpm_dp.quality import frechet_estimate, load_classifier
-from ddpm_dp.variances import FAMILIES
+from ddpm_dp.reporting.compare import decoder_in_words
 
 BUDGETS = (4, 8, 16, 32)
 SEED = 0
@@ -60,6 +60,11 @@ def floor_of(features, real, n):
     return {"value": value.mean(), "limit": limit.mean(), "standard_error": float(spread), "blocks": len(blocks)}
 
 
+def is_new(row, path):
+    """Whether there is no row, or one of another path: the model was measured anew."""
+    return row is None or row["path"] != [int(t) for t in path]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DATA / "fashion-mnist" / "hybrid", help="the model's folder")
@@ -94,10 +99,12 @@ def main():
             result["variances"] = before["variances"]
 
     for variance in options.variances:
-        decoder = FAMILIES.named(variance).reading(test.second).decoder.words
-        table = result["variances"].setdefault(variance, {"decoder": decoder, "paths": {}})["paths"]
-        prices, paths = ddpm_dp.step_costs(test, variance), paths_of(train, variance)
-        todo = [(name, K) for K in BUDGETS for name in paths if str(K) not in table.get(name, {})]
+        decoder = decoder_in_words(test, variance, "fitted")
+        known = result["variances"].get(variance)
+        if known is None or known["decoder"] != decoder:
+            known = result["variances"][variance] = {"decoder": decoder, "paths": {}}
+        table, prices, paths = known["paths"], ddpm_dp.step_costs(test, variance), paths_of(train, variance)
+        todo = [(name, K) for K in BUDGETS for name in paths if is_new(table.get(name, {}).get(str(K)), paths[name](K))]
         for name, K in tqdm(todo, variance, unit="path"):
             path = paths[name](K)
             images = draw(model, name, path, options.n, variance, train)

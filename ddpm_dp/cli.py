@@ -19,7 +19,7 @@ from ddpm_dp.objectives import OBJECTIVES
 from ddpm_dp.registry import Registry
 from ddpm_dp.training.config import TrainConfig
 from ddpm_dp.training.losses import LOSSES
-from ddpm_dp.variances import FAMILIES
+from ddpm_dp.variances import DECODERS, FAMILIES
 
 EXAMPLE = """\
 the whole way, file by file:
@@ -33,6 +33,8 @@ or in one go:
   ddpm-dp demo --out out
 and several models side by side:
   ddpm-dp report fashion-mnist
+or as a page to play with, which needs no Python to open:
+  ddpm-dp explorer digits --out out/explorer.html
 or what made the models that ship:
   ddpm-dp experiment digits --out out/digits
 """
@@ -137,9 +139,10 @@ def solve(options: Options) -> None:
 
     measured = Measured.load(options.statistics, options.held_out)
     budgets = options.budgets or [K for K in BUDGETS if K <= measured.train.T]
-    best = run(OBJECTIVES[options.objective].costs(measured.train, options.variance), max(budgets))
+    costs = OBJECTIVES[options.objective].costs(measured.train, options.variance, options.decoder)
+    best = run(costs, max(budgets))
     chosen = {K: best.path(K) for K in budgets}
-    path_file(measured, chosen, options.variance, options.objective).save(options.out)
+    path_file(measured, chosen, options.variance, options.objective, options.decoder).save(options.out)
     print(f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}.")
 
 
@@ -156,7 +159,7 @@ def evaluate(options: Options) -> None:
         "quadratic": {K: strides.quadratic(held_out.noise, K) for K in chosen.paths},
         "DP": chosen.paths,
     }
-    print(compare(Measured(chosen, held_out), paths, chosen.variance))
+    print(compare(Measured(chosen, held_out), paths, chosen.variance, chosen.decoder))
 
 
 def sample(options: Options) -> None:
@@ -202,6 +205,23 @@ def report(options: Options) -> None:
     from ddpm_dp.reporting.report import report as run
 
     print(run(options.folder if options.folder.is_dir() else DATA / options.folder))
+
+
+def explorer(options: Options) -> None:
+    import webbrowser
+
+    from ddpm_dp.explorer.bundle import MODELS, write_page
+    from ddpm_dp.explorer.data import VARIANCES
+    from ddpm_dp.explorer.source import Source
+
+    require_writable(options.out)
+    sources = [Source.named(name) for name in options.models or MODELS]
+    written = write_page(options.out, sources, tuple(options.variances or VARIANCES))
+    print(
+        f"Wrote {written}: {', '.join(source.name for source in sources)}. Open it in any browser; it needs no network."
+    )
+    if options.open:
+        webbrowser.open(written.resolve().as_uri())
 
 
 def experiment(options: Options) -> None:
@@ -311,6 +331,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(solve, "find the best path for each budget, exactly")
     sub.add_argument("statistics", type=Path, help="what `measure` wrote, of training images")
     _choice(sub, "--variance", FAMILIES, "the reverse variance", default="analytic")
+    _choice(sub, "--decoder", DECODERS, "the variance of the last step, p(x_0 | x_t)", default="fitted")
     _choice(sub, "--objective", OBJECTIVES, "what the paths minimise", default="elbo")
     sub.add_argument(
         "--held-out", type=Path, help="what `measure --split test` wrote: adds held-out bits/dim to the file"
@@ -334,6 +355,25 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command(report, "the paper's Table 3: every path, budget and reverse variance, for several models")
     sub.add_argument("folder", type=Path, help="fashion-mnist, or a folder with a folder for each model")
+
+    sub = command(explorer, "a page to play with: drag the steps, see what they cost and make, beat the DP")
+    sub.add_argument(
+        "models",
+        nargs="*",
+        metavar="model",
+        help="a shipped model, or a folder with train.npz and, where there are any, test.npz and model.safetensors; "
+        "default: four that ship",
+    )
+    sub.add_argument(
+        "--variances",
+        nargs="+",
+        choices=[*FAMILIES],
+        help="the reverse variances on the page, the simplest first; default: posterior analytic learned spectral",
+    )
+    out_option(
+        sub, "the page, an .html file; with a name that ends in .json, its data alone, for `Open data` on a page"
+    )
+    sub.add_argument("--open", action="store_true", help="and open it in the browser")
 
     sub = command(experiment, "train and measure all models of an experiment; interrupted, it goes on where it was")
     _choice(sub, "name", EXPERIMENTS, "the experiment")

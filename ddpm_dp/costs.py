@@ -8,6 +8,9 @@ and L(t, s) depends on nothing but the two ends of its step. With delta = snr_s 
 times the posterior's (`variances/`),
 
     L(t, s) = d/2 [log rho + (1 + delta m_t) / rho - 1]   for 0 < s < t,      L(t, 0) = -E log p(x_0 | x_t).
+
+L(t_1, 0) is the decoder's (`variances/decoders.py`). One convention attaches it to the path's second step: it then
+depends on t_2, too, and the search still finds the optimum (`solver/attached.py`).
 """
 
 from dataclasses import dataclass
@@ -19,11 +22,12 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from ddpm_dp.paths import as_path
-from ddpm_dp.solver import AffineCosts
+from ddpm_dp.solver import AffineCosts, AttachedCosts, TableCosts
 from ddpm_dp.solver.costs import FormCosts
 from ddpm_dp.statistics import DenoisingStatistics
 from ddpm_dp.variances import FAMILIES
 from ddpm_dp.variances.base import Form, StepPrices
+from ddpm_dp.variances.decoders import DECODERS, NONE
 
 
 def bits_per_dim(nats: Any, d: int) -> Any:
@@ -58,6 +62,9 @@ class StepCosts:
         first: (G, T + 1) nats L(t, 0), for each group of images.
         prior_of_group: (G,) nats that every path pays.
         between: nats L(t, s) for 0 < s < t, of all images and of each group.
+        decoder: its name in `DECODERS`.
+        attached: nats L(t_1, 0) as functions of (t_2, t_1), for a decoder that depends on the second step. `first` is
+            then what a path of one step pays.
         form: builds, from the mean of `first`, the same costs as T numbers each or as curves instead of a table; None
             if there is no such form. It is what lets `solve` do without the sums behind each price.
     """
@@ -67,6 +74,8 @@ class StepCosts:
     prior_of_group: np.ndarray
     between: StepPrices
     form: Form | None = None
+    decoder: str = "fitted"
+    attached: StepPrices | None = None
 
     @property
     def T(self) -> int:
@@ -77,9 +86,12 @@ class StepCosts:
         """Nats that every path pays, whatever its steps."""
         return float(self.statistics.mean(self.prior_of_group)[0])
 
-    def structure(self) -> FormCosts | None:
+    def structure(self) -> FormCosts | AttachedCosts | None:
         """These costs in the form that `solve` searches without a table, where they have one."""
-        return None if self.form is None else self.form(self.statistics.mean(self.first)[0])
+        form = None if self.form is None else self.form(self.statistics.mean(self.first)[0])
+        if self.attached is None:
+            return form
+        return AttachedCosts(TableCosts(self._table()) if form is None else form, self.attached.mean)
 
     def of(self, path: ArrayLike) -> PathPrice:
         """Price a path [0, t_1, ..., T]. Raises ValueError if it is not one (see `as_path`)."""
@@ -99,10 +111,24 @@ class StepCosts:
         """(G, K) nats of a path's steps for each group of images."""
         path = as_path(path, self.T)
         between = self.between.of_groups(path[2:], path[1:-1])
-        return np.concatenate([self.first[:, path[1:2]], between], axis=1)
+        first = self.first[:, path[1:2]]
+        if self.attached is not None and len(path) > 2:
+            first = self.attached.of_groups(path[2:3], path[1:2])
+        return np.concatenate([first, between], axis=1)
 
     def table(self) -> np.ndarray:
-        """L as a (T + 1, T + 1) array, `L[t, s]`, inf where s >= t (the paper's table), each price by its own sum."""
+        """L as a (T + 1, T + 1) array, `L[t, s]`, inf where s >= t (the paper's table), each price by its own sum.
+
+        Raises ValueError where the first price depends on the second step: no table can hold that.
+        """
+        if self.attached is not None:
+            raise ValueError(
+                f"decoder = {self.decoder!r} prices the first step by the second, which a table L[t, s] cannot hold; "
+                "give the costs themselves to `solve`, or ask for another decoder."
+            )
+        return self._table()
+
+    def _table(self) -> np.ndarray:
         L = np.full((self.T + 1, self.T + 1), np.inf)
         L[1:, 0] = self.statistics.mean(self.first)[0][1:]
         for t in tqdm(range(2, self.T + 1), "pricing", unit="timestep", delay=2):
@@ -111,15 +137,16 @@ class StepCosts:
         return L
 
 
-def step_costs(statistics: DenoisingStatistics, variance: str = "analytic") -> StepCosts:
-    """Price every step under a reverse variance: one of `ddpm_dp.variances.FAMILIES`.
+def step_costs(statistics: DenoisingStatistics, variance: str = "analytic", decoder: str = "fitted") -> StepCosts:
+    """Price every step under a reverse variance, one of `FAMILIES`, and a decoder, one of `DECODERS` (both are in
+    `ddpm_dp.variances`).
 
     With `analytic`, rho = 1 + delta m_t of the data it was fitted to. There L(t, s) = d/2 log(1 + delta m_t); on other
     data the step costs a little more, and that honest price is what `.of(path)` gives. Families whose rho differs
     between coordinates average over the measured cells (`Cells`).
 
-    Raises ValueError for an unknown variance, one that needs a second output that the measured network has not, or
-    decoder prices that were measured with another convention than this version's.
+    Raises ValueError for an unknown variance or decoder, a variance that needs a second output that the measured
+    network has not, and statistics that lack what the decoder needs.
 
     >>> import ddpm_dp
     >>> stats = DenoisingStatistics.load(ddpm_dp.shipped("digits/train.npz"))
@@ -127,11 +154,24 @@ def step_costs(statistics: DenoisingStatistics, variance: str = "analytic") -> S
     >>> len(price.steps), bool(price.total > price.prior)
     (3, True)
     """
-    family = FAMILIES.named(variance).reading(statistics.second)
+    family, last = FAMILIES.named(variance).reading(statistics.second), DECODERS.named(decoder)
     if lack := family.why_not(statistics):
         raise ValueError(f"variance = {variance!r} needs {lack}.")
-    first, between = family.first(statistics), family.prices(statistics)
-    return StepCosts(statistics, first, statistics.prior, between, family.form(statistics))
+    if lack := last.why_not(family, statistics):
+        raise ValueError(f"decoder = {decoder!r} needs {lack}.")
+    prices = last.prices(family, statistics)
+    t = np.arange(1, statistics.T + 1)
+    first = np.full((len(statistics.counts), statistics.T + 1), np.inf)
+    first[:, 1:] = prices.of_groups(np.full(len(t), NONE), t)
+    return StepCosts(
+        statistics,
+        first,
+        statistics.prior,
+        family.prices(statistics),
+        family.form(statistics),
+        decoder,
+        prices if last.attached else None,
+    )
 
 
 def weighted_costs(statistics: DenoisingStatistics, W: ArrayLike) -> StepCosts:

@@ -10,6 +10,7 @@ from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.paths import as_path
 from ddpm_dp.statistics import DenoisingStatistics
 from ddpm_dp.variances import FAMILIES
+from ddpm_dp.variances.decoders import DECODERS, NONE
 
 
 @torch.no_grad()
@@ -19,6 +20,7 @@ def negative_elbo(
     path: ArrayLike,
     *,
     variance: str = "posterior",
+    decoder: str = "fitted",
     statistics: DenoisingStatistics | None = None,
     seed: int = 0,
 ) -> np.ndarray:
@@ -28,22 +30,27 @@ def negative_elbo(
     the sampler's own p(x_s | x_t), both with their means and variances written out, and for s = 0 the decoder.
     Sum over columns for the negative ELBO of each image; average over images for its estimate.
 
-    Arguments and errors as in `sample`; `images` as in `measure`.
+    Arguments and errors as in `sample`; `images` as in `measure`, `decoder` as in `step_costs`. A fitted variance or
+    decoder needs the training `statistics`.
 
     >>> import ddpm_dp
     >>> images = ddpm_dp.load_dataset("digits").test[:3]
-    >>> negative_elbo(ddpm_dp.load("digits"), images, [0, 10, 100, 1000]).shape
+    >>> negative_elbo(ddpm_dp.load("digits"), images, [0, 10, 100, 1000], decoder="fixed").shape
     (3, 4)
     """
     noise = denoiser.noise
     ends = as_path(path, noise.T)
     family = FAMILIES.named(variance).reading(denoiser.second)
     cells = family.fitted_cells(statistics, denoiser.id)
-    if statistics is None and family.decoder.fitted:
+    if family.output is not None and family.output != denoiser.second:
+        raise ValueError(f"variance = {variance!r} needs a denoiser with an output {family.output}; this one has none.")
+    last = DECODERS.named(decoder)
+    if last.fitted and statistics is None:
         raise ValueError(
-            f"The decoder of variance={variance!r} needs m_t; give statistics=, measured on training data."
+            f"decoder={decoder!r} is fitted; give statistics=, measured on training data, or ask for another."
         )
-    fitted_m = np.zeros(noise.T + 1) if statistics is None else statistics.fitted_m
+    if statistics is not None and last.fitted and (lack := last.why_not(family, statistics)):
+        raise ValueError(f"decoder = {decoder!r} needs {lack}.")
     x_0 = denoiser.images(images)
     rng = torch.Generator().manual_seed(seed)
 
@@ -61,7 +68,8 @@ def negative_elbo(
         answer = Prediction._make(None if each is None else each.cpu().double() for each in answer)
         x_t = x_t.cpu().double()
         if s == 0:
-            columns.append(family.decode(noise, t, exact, answer, denoiser.levels, fitted_m[t], cells))
+            after = int(ends[2]) if len(ends) > 2 else NONE
+            columns.append(last.decode(family, noise, t, after, exact, answer, denoiser.levels, statistics))
         else:
             q, basis = noise.posterior(t, s), family.basis(denoiser.shape, t, cells)
             rho = torch.as_tensor(family.log_rho(noise, t, s, cells, family.see(answer))).exp()

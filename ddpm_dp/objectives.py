@@ -30,10 +30,10 @@ class Objective:
     unit: str
     W: Callable[[NoiseSchedule], np.ndarray] | None = None
 
-    def costs(self, statistics: DenoisingStatistics, variance: str) -> StepCosts:
-        """The price of every step, on the measured images; only the ELBO looks at the variance."""
+    def costs(self, statistics: DenoisingStatistics, variance: str, decoder: str = "fitted") -> StepCosts:
+        """The price of every step, on the measured images; only the ELBO looks at the variance and the decoder."""
         if self.W is None:
-            return step_costs(statistics, variance)
+            return step_costs(statistics, variance, decoder)
         return weighted_costs(statistics, self.W(statistics.noise))
 
 

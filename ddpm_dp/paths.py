@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from ddpm_dp.files import write_whole
 
-FORMAT = 2
+FORMAT = 3
 
 
 def as_path(path: ArrayLike, T: int) -> np.ndarray:
@@ -78,7 +78,8 @@ class PathFile:
     T: int
     variance: str
     objective: str  # what the paths minimise, in words
-    decoder: str  # the decoder's convention in words: a bits/dim means nothing without it
+    decoder: str  # its name
+    decoder_words: str  # and its convention in words: a bits/dim means nothing without it
     model_id: str
     data_id: str
     bits_per_dim: dict[int, float]  # the negative ELBO of each path on the images that it was chosen on
@@ -93,6 +94,7 @@ class PathFile:
                 "variance": self.variance,
                 "objective": self.objective,
                 "decoder": self.decoder,
+                "decoder_words": self.decoder_words,
                 "model_id": self.model_id,
                 "data_id": self.data_id,
                 "bits_per_dim": self.bits_per_dim,

@@ -24,8 +24,9 @@ html_theme = "furo"
 html_title = "ddpm_dp: which steps of a diffusion model are worth taking?"
 html_copy_source = False
 html_show_copyright = False
-html_static_path = ["book.css"]
+html_static_path = ["book.css", "book.js"]
 html_css_files = ["book.css"]
+html_js_files = [("book.js", {"defer": "defer"})]
 
 nb_execution_mode = "off"
 nb_render_markdown_format = "myst"  # formulas in findings that a cell prints
@@ -37,6 +38,7 @@ myst_heading_anchors = 3
 mathjax_path = "mathjax/tex-chtml.js"
 
 WIDGETS = "application/vnd.jupyter.widget-view+json"
+EXPLORER = re.compile(r'data-ddpm-explorer="([^"]*)"')  # what an `Explorer` leaves where no kernel runs
 
 
 def timetable() -> str:
@@ -67,7 +69,7 @@ def names() -> str:
 
     tables = {
         "Reverse variances, `variance=`": FAMILIES,
-        "Decoders, one for each reverse variance": DECODERS,
+        "Decoders, `decoder=`": DECODERS,
         "Objectives, `--objective`": OBJECTIVES,
         "Data sets, `load_dataset`": DATASETS,
         "Noise schedules, `TrainConfig.schedule`": SCHEDULES,
@@ -98,7 +100,7 @@ def without_kernel(app, docname: str, source: list[str]) -> None:
 
 
 def on_paper(notebook: dict) -> dict:
-    """What needs a live kernel goes: progress bars, and sliders, whose picture stays."""
+    """What needs a live kernel goes: progress bars. The explorer's page needs none, and stays."""
     widgets = notebook["metadata"].pop("widgets", {}).get(WIDGETS.replace("view", "state"), {}).get("state", {})
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
@@ -107,16 +109,28 @@ def on_paper(notebook: dict) -> dict:
 
 
 def stills(output: dict, widgets: dict) -> list[dict]:
-    """An output itself or, if it is a widget, the outputs inside it."""
-    view = output.get("data", {}).get(WIDGETS)
+    """An output itself or, if it is a widget, the outputs inside it; the page, if it is an explorer."""
+    data = output.get("data", {})
+    view = data.get(WIDGETS)
     if view is None:
         return [output]
+    if explorer := EXPLORER.search("".join(data.get("text/html", ""))):
+        return [{"output_type": "display_data", "metadata": {}, "data": {"text/html": page_of(explorer[1])}}]
     found, waiting = [], [view["model_id"]]
     while waiting:
         state = widgets.get(waiting.pop(0), {}).get("state", {})
         found += state.get("outputs", [])
         waiting += [child.removeprefix("IPY_MODEL_") for child in state.get("children", [])]
     return found
+
+
+def page_of(link: str) -> str:
+    """The explorer's page (`make book` writes it), with what a link to it has behind the #."""
+    page = f"../explorer.html#{link}"
+    return (
+        f'<iframe class="explorer" src="{page}" title="The explorer, to be used" loading="lazy"></iframe>'
+        f'<p><a href="{page}">The explorer on a page of its own</a></p>'
+    )
 
 
 def finish(app, error) -> None:

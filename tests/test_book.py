@@ -58,7 +58,11 @@ def test_notebook_was_run_from_top_to_bottom(file):
     outputs = [output for cell in code for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
     pages = "".join(part for output in outputs for part in output.get("data", {}).get("text/html", []))
-    assert "<img" in pages or any("image/png" in output.get("data", {}) for output in outputs), "no picture"
+    assert (
+        "<img" in pages
+        or "data-ddpm-explorer" in pages
+        or any("image/png" in output.get("data", {}) for output in outputs)
+    ), "no picture"
 
 
 @each
@@ -94,6 +98,14 @@ def test_the_picture_of_a_widget_stays_in_the_book(book):
         "cells": [{"cell_type": "code", "outputs": [shown("bar"), picture, shown("box")]}],
     }
     assert book["on_paper"](notebook)["cells"][0]["outputs"] == [picture, picture]
+
+
+def test_an_explorer_is_its_page_in_the_book(book):
+    left = {"text/html": ['<p data-ddpm-explorer="view=play&amp;K=8">', "live elsewhere</p>"]}
+    output = {"output_type": "display_data", "data": {book["WIDGETS"]: {"model_id": "x"}, **left}}
+    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "outputs": [output]}]}
+    (shown,) = book["on_paper"](notebook)["cells"][0]["outputs"]
+    assert '<iframe class="explorer" src="../explorer.html#view=play&amp;K=8" title="' in shown["data"]["text/html"]
 
 
 @each

@@ -29,6 +29,8 @@ def made(tmp_path_factory) -> Path:
         solve {out}/train.npz --budgets 2 4 8 --held-out {out}/test.npz --out {out}/paths.json
         solve {out}/train.npz --objective mse --variance beta --budgets 4 --out {out}/mse.json
         sample {out}/model.safetensors {out}/paths.json -K 4 --statistics {out}/train.npz -n 9 --out {out}/s.png
+        explorer {out} --variances posterior analytic --out {out}/page.html
+        explorer {out} --variances analytic --out {out}/page.json
     """.strip().splitlines():
         assert main([word.format(out=out) for word in command.split()]) == 0, command
     return out
@@ -36,8 +38,20 @@ def made(tmp_path_factory) -> Path:
 
 def test_command_line_makes_each_file(made, capsys):
     names = {path.name for path in made.iterdir()}
-    assert names == {"model.safetensors", "train.npz", "test.npz", "paths.json", "mse.json", "s.png"}
+    assert names == {
+        "model.safetensors",
+        "train.npz",
+        "test.npz",
+        "paths.json",
+        "mse.json",
+        "s.png",
+        "page.html",
+        "page.json",
+    }
     assert load(made / "model.safetensors").noise.T == 40
+    (model,) = json.loads((made / "page.json").read_text())["models"]
+    assert (model["T"], model["films"]["budgets"]) == (40, [4, 8, 16, 32]) and str(made.parent) not in model["file"]
+    assert (made / "page.html").read_text().startswith("<!doctype html>")
     test, train = DenoisingStatistics.load(made / "test.npz"), DenoisingStatistics.load(made / "train.npz")
     assert (train.n, test.n) == (200, 360) and np.array_equal(test.fitted_m, train.fitted_m)
     best = ddpm_dp.solve(ddpm_dp.step_costs(train, "analytic"))
@@ -49,7 +63,11 @@ def test_command_line_makes_each_file(made, capsys):
     published = PathFile.load(made / "paths.json")
     assert published.held_out[8] == pytest.approx((bits, error), rel=1e-12)
     assert published.bits_per_dim[8] == pytest.approx(ddpm_dp.bits_per_dim(best.nats(8), 64), rel=1e-9)
-    assert "17 grey levels" in published.decoder and PathFile.load(made / "mse.json").objective == "MSE reweighting"
+    assert (
+        "17 grey levels" in published.decoder_words
+        and published.decoder == "fitted"
+        and PathFile.load(made / "mse.json").objective == "MSE reweighting"
+    )
     assert f"{bits:.3f} ({error:.3f})" in printed and "fitted on training images" in printed and "360 images" in printed
 
 
@@ -80,6 +98,8 @@ def test_command_line_makes_each_file(made, capsys):
         (["sample", "digits", "{out}/paths.json", "-K", "4", "--out", "x"], "another model"),
         (["measure", "digits", "digits", "--fitted", "{out}/train.npz", "--out", "x"], "measure this model"),
         (["measure", "digits", "two-moons", "--out", "x"], "trained on digits"),
+        (["explorer", "nobody", "--out", "x"], "nobody"),
+        (["explorer", "{out}", "--variances", "learned", "--out", "x"], "can be priced with posterior"),
     ],
 )
 def test_wrong_input_ends_with_one_sentence(made, tmp_path, monkeypatch, capsys, arguments, word):
@@ -97,7 +117,9 @@ def helped(command: str, capsys, monkeypatch) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["train", "measure", "solve", "evaluate", "sample", "report", "experiment", "demo"])
+@pytest.mark.parametrize(
+    "command", ["train", "measure", "solve", "evaluate", "sample", "report", "explorer", "experiment", "demo"]
+)
 def test_help_has_an_example(command, capsys, monkeypatch):
     assert f"ddpm-dp {command}" in helped(command, capsys, monkeypatch).split("example:")[1]
 

@@ -18,9 +18,9 @@ from ddpm_dp import (
     step_costs,
     weighted_costs,
 )
-from ddpm_dp.statistics import Cells, DecoderPrices
+from ddpm_dp.statistics import Cells
 from ddpm_dp.strides import even, log_snr, quadratic
-from ddpm_dp.variances import DECODERS, SCALAR
+from ddpm_dp.variances import SCALAR
 from tests.conftest import draw
 
 # Their rho and their forms stand here once more; what every family owes is in variances/conformance.py.
@@ -30,10 +30,6 @@ WRITTEN_OUT = ("posterior", "beta", "analytic")
 def exact_statistics(noise: NoiseSchedule, d: int, std: float) -> DenoisingStatistics:
     """Moments of N(0, std^2 I) in closed form: m_t = std^2 sigma^2 / (alpha^2 std^2 + sigma^2); nothing is sampled."""
     m = std**2 * noise.sigma2 / (noise.abar * std**2 + noise.sigma2)
-    with np.errstate(divide="ignore"):
-        decoder = d / 2 * (np.log(2 * np.pi * m) + 1)  # E -log N(x_0; xhat_0, m_t)
-        fixed = d / 2 * (np.log(2 * np.pi * noise.sigma2) + np.divide(m, noise.sigma2, where=m > 0, out=m * 0))
-    decoder[0] = fixed[0] = np.inf
     spread = noise.abar[-1] * std**2 + noise.sigma2[-1]
     prior = d / 2 * (spread - 1 - np.log(noise.sigma2[-1]))
     return DenoisingStatistics(
@@ -42,10 +38,6 @@ def exact_statistics(noise: NoiseSchedule, d: int, std: float) -> DenoisingStati
         levels=None,
         counts=np.array([1]),
         cells={"all": Cells.one(m[None], np.array([1]), fitted_m=m)},
-        decoders={
-            name: DecoderPrices(name, DECODERS[name].words, DECODERS[name].convention, nats[None])
-            for name, nats in {"analytic": decoder, "fixed": fixed}.items()
-        },
         prior=np.array([prior]),
         model_id="exact",
         data_id="exact",
@@ -150,7 +142,7 @@ def test_held_out_analytic_price_keeps_the_training_variance(mixture, statistics
     assert not np.allclose(held_out.m, statistics.m)
     # the decoder too: density with the training m_t as variance
     decoder = held_out.d / 2 * (np.log(2 * np.pi * statistics.m[t]) + held_out.m[t] / statistics.m[t])
-    assert held_out.mean(held_out.decoder["analytic"])[0][t] == pytest.approx(decoder, rel=1e-9)
+    assert step_costs(held_out, "analytic").table()[t, 0] == pytest.approx(decoder, rel=1e-9)
 
 
 def test_the_prior_and_the_decoder_count_and_the_whole_bound_is_the_textbooks():
@@ -174,7 +166,7 @@ def test_the_prior_and_the_decoder_count_and_the_whole_bound_is_the_textbooks():
             nats += c0**2 * ((x_0 - xhat_0) ** 2).sum(1) / (2 * tilde)
     end = noise.sigma2[10]
     nats += 0.5 * (end + noise.abar[10] * x_0**2 - 1 - np.log(end)).sum(1)
-    costs = step_costs(stats, "posterior")
+    costs = step_costs(stats, "posterior", "fixed")
     assert costs.of(range(11)).total == pytest.approx(nats.mean(), rel=1e-9)
     assert solve(costs).nats(10) == pytest.approx(nats.mean(), rel=1e-9) and costs.prior > 0.005
     assert stats.seed == 3 and stats.fitted_m[5] == pytest.approx(stats.m[5], rel=1e-12)
@@ -252,7 +244,7 @@ def test_a_finite_data_set_of_grey_levels(statistics):
     images = np.array([[-1.0, 0.0], [1.0, 0.5], [0.0, -0.5]])
     denoiser = MixtureDenoiser(NoiseSchedule.cosine(100), images, std=0, levels=5)
     stats = measure(denoiser, images, progress=False)
-    assert stats.m[1] < 1e-12 and stats.mean(stats.decoder["analytic"])[0][1] == pytest.approx(0, abs=1e-9)
+    assert stats.m[1] < 1e-12 and step_costs(stats, "analytic").table()[1, 0] == pytest.approx(0, abs=1e-9)
     # Knowing which of three images it is costs log 3 nats: no path can do better on average.
     best = solve(step_costs(stats, "analytic"))
     assert math.log(3) - 0.5 < best.nats(100)

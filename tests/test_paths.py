@@ -24,7 +24,15 @@ def test_translating_a_path_needs_no_torch():
 
 def test_paths_file(tmp_path):
     file = tmp_path / "paths.json"
-    about = {"T": 9, "variance": "beta", "objective": "ELBO", "decoder": "words", "model_id": "m", "data_id": "d"}
+    about = {
+        "T": 9,
+        "variance": "beta",
+        "objective": "ELBO",
+        "decoder": "bao",
+        "decoder_words": "words",
+        "model_id": "m",
+        "data_id": "d",
+    }
     paths = {4: np.array([0, 1, 3, 6, 9]), 1: np.array([0, 9])}
     chosen = PathFile(paths, **about, bits_per_dim={4: 2.5, 1: 8.0}, held_out={4: (2.6, 0.1)})
     again = PathFile.load(chosen.save(file))

@@ -45,7 +45,9 @@ def assert_same(a: Path, b: Path, tolerance: float) -> None:
     a, b = DenoisingStatistics.load(a), DenoisingStatistics.load(b)
     assert (a.model_id, a.data_id, a.n) == (b.model_id, b.data_id, b.n)
     pairs = [(getattr(a, name), getattr(b, name)) for name in ("counts", "squared_error", "prior", "fitted_m")]
-    pairs += [(a.decoder[name], b.decoder[name]) for name in ("fixed", "analytic", "learned")]
+    for name in ("all", "v", "bounds"):
+        parts = ("nats", "of_group", "fitted", "training")
+        pairs += [(getattr(a.curves[name], part), getattr(b.curves[name], part)) for part in parts]
     pairs += [(getattr(a.cells["v"], part), getattr(b.cells["v"], part)) for part in ("mass", "error", "low", "high")]
     for one, other in pairs:
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=0)

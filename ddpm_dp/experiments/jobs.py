@@ -63,7 +63,7 @@ def measure_to(
     )
     processes = Processes(model.device)
     if processes.main:
-        price = step_costs(statistics, "analytic").of(range(statistics.T + 1))
+        price = step_costs(statistics, "analytic", "analytic").of(range(statistics.T + 1))
         error = bits_per_dim(price.standard_error, statistics.d)
         print(
             f"Wrote {statistics.save(out)}: {statistics.n:,} of {len(images):,} images, {statistics.T:,} timesteps; "

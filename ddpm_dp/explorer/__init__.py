@@ -1,13 +1,27 @@
-"""The budget explorer: drag the number of steps K; see what the best path costs, where its steps fall, what it draws.
+"""The explorer: choose the steps that are kept, see what they cost and make, and beat the DP.
 
     from ddpm_dp.explorer import Explorer
-    Explorer("digits")              # in JupyterLab
-    python -m ddpm_dp.explorer      # as a page by itself, with Voila (`make explorer`)
+    Explorer("digits")                                   # in a notebook, with a kernel that draws new samples
+    ddpm-dp explorer digits --out explorer.html --open   # a page by itself, for any browser
 
-What it knows, as numbers and sentences: `source.py` (a model's statistics), `search.py` (every budget's best path),
-`view.py` (one budget). What it shows: `pictures.py`, `widget.py`, and for pages without a kernel `frames.py`.
+One front end, `web/`, shows both. What it knows of a model are numbers (`data.py`, from a `Source`) and films
+(`films.py`). `bundle.py` puts all into one file, `widget.py` into a notebook.
 """
 
-from ddpm_dp.explorer.widget import Explorer
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Explorer"]
+from ddpm_dp.explorer.source import Source
+
+if TYPE_CHECKING:
+    from ddpm_dp.explorer.widget import Explorer
+
+__all__ = ["Explorer", "Source"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Explorer`, once it is asked for: a page needs no Jupyter."""
+    if name != "Explorer":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ddpm_dp.explorer.widget import Explorer
+
+    return Explorer

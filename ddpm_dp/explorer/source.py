@@ -1,11 +1,18 @@
 """Where the explorer's numbers come from: one model's statistics, with their names and files."""
 
+from __future__ import annotations
+
+import json
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ddpm_dp.files import DATA
 from ddpm_dp.statistics import DenoisingStatistics, Measured
 from ddpm_dp.variances import served
+
+if TYPE_CHECKING:
+    from ddpm_dp.models.denoiser import Denoiser
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,8 +21,8 @@ class Source(Measured[DenoisingStatistics]):
 
     Args:
         name: as menus and titles have it.
-        file: where the training statistics come from, as a reader would write it.
-        model: what `ddpm_dp.load` takes, or None: then there are no samples.
+        python: how Python names the file of the training statistics.
+        model: the model itself, what `ddpm_dp.load` takes, or None: then there are no samples.
 
     Raises ValueError as `Measured` does.
 
@@ -26,12 +33,14 @@ class Source(Measured[DenoisingStatistics]):
 
     _: KW_ONLY
     name: str
-    file: str = "train.npz"
-    model: str | None = None
+    python: str = '"train.npz"'
+    model: str | Denoiser | None = None
 
     @classmethod
-    def open(cls, path: str | Path, name: str | None = None) -> "Source":
+    def open(cls, path: str | Path, name: str | None = None) -> Source:
         """Read a training statistics file, or a folder with a train.npz; a test.npz and a model beside it are used too.
+
+        Without a name it has that of its folder.
 
         Raises FileNotFoundError or ValueError, in one sentence, if there is no such file or the files do not match.
         """
@@ -39,16 +48,24 @@ class Source(Measured[DenoisingStatistics]):
         file = file / "train.npz" if file.is_dir() else file
         test, model = file.with_name("test.npz"), file.with_name("model.safetensors")
         both = Measured.load(file, test if test.is_file() and test != file else None)
-        ships = file.resolve().is_relative_to(DATA.resolve())
-        written = file.resolve().relative_to(DATA.resolve()).as_posix() if ships else str(file)
-        known = written.rpartition("/")[0] if ships else str(model)
+        if file.resolve().is_relative_to(DATA.resolve()):
+            shipped = file.resolve().relative_to(DATA.resolve())
+            python, known = f'ddpm_dp.shipped("{shipped.as_posix()}")', shipped.parent.as_posix()
+        else:
+            python, known = json.dumps(file.name), str(model)  # its folder is nobody's business
         return cls(
             both.train,
             both.held_out,
-            name=name or str(file),
-            file=written,
+            name=name or file.resolve().parent.name,
+            python=python,
             model=known if model.is_file() else None,
         )
+
+    @classmethod
+    def named(cls, name: str | Path) -> Source:
+        """A model that ships, by its name, or what `open` takes."""
+        shipped = shipped_sources().get(str(name))
+        return cls.open(name) if shipped is None else cls.open(shipped, str(name))
 
     @property
     def T(self) -> int:

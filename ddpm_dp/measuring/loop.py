@@ -43,8 +43,8 @@ def measure(
     Args:
         denoiser: a model or an exact denoiser.
         images: (n, *shape), array or tensor, in [-1, 1].
-        fitted: for held-out images, the training statistics: the `analytic` variance keeps the m_t fitted there.
-            None: m_t is fitted to these very images.
+        fitted: for held-out images, the training statistics: what was fitted there (m_t, cells, the decoder) stays.
+            None: all that is fitted to these very images.
         timesteps: measure at so many of the T timesteps, dense near 0, and interpolate the rest (see
             `statistics/filling.py` for what that costs: a tenth is enough). None: at all of them.
         standard_error: in bits/dim. Use only as many images, from the first on, as it takes to know the price of all T

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_dp.gaussians import decoder_log_likelihood
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.outputs import OUTPUTS
@@ -23,12 +22,11 @@ from ddpm_dp.registry import Whole
 from ddpm_dp.statistics import ALL, DenoisingStatistics
 from ddpm_dp.variances import FAMILIES, ReverseVariance
 from ddpm_dp.variances.bases import BlockDct, blocks_for
-from ddpm_dp.variances.decoders import Decoder
 from ddpm_dp.variances.scores import BINS, FEATURES, FLOOR, RIDGE, Score
 from ddpm_dp.variances.spectral import Spectral
 
 PLACES = 256  # bins of a second output's histogram: see `Cells` for what so many are good for
-FEW = 2000  # blocks of training images that the weights of a score are fitted to
+FEW = 128_000  # coefficients of training images that the weights of a score are fitted to: 2,000 blocks of 8x8 pixels
 PARTS = 8  # into which the cells of a group of images are taken together: its standard errors need no more
 
 
@@ -144,7 +142,7 @@ class MeanError(CellObserver):
     def agree(self) -> None:
         self.total = self.setting.processes.total(self.total)
         if self.setting.fitted is None:
-            # All images at one t before the next t, so that m_t is known when its decoder is priced.
+            # All images at one t before the next t: others look a second time, and m_t is known by then.
             self.setting.fitted_m[self.t] = self.total.sum() / self.setting.counts.sum()
 
     def look_again(self, seen: Seen) -> None:
@@ -203,9 +201,9 @@ class Sorting:
 class Scored(CellObserver):
     """The errors of coefficients in cells by their scores, in the blocks that suit each timestep best.
 
-    On training images the weights of the score are fitted in the first look, to some groups of images (`FEW` blocks are
-    enough for five numbers), for each kind of blocks; the kind under which those images are cheapest is kept. On
-    held-out images all that is the training images'.
+    On training images the weights of the score are fitted in the first look, to some groups of images (`FEW`
+    coefficients are enough for five numbers a band), for each kind of blocks; the kind under which those images are
+    cheapest is kept. On held-out images all that is the training images'.
     """
 
     basis = "block DCT"
@@ -215,8 +213,8 @@ class Scored(CellObserver):
         self.name = family.cells
         bases = (BlockDct(setting.shape, block) for block in blocks_for(setting.shape, family.sides))
         self.scores = {basis.block: Score(basis) for basis in bases}
-        n, least = setting.counts.sum(), min(math.prod(score.basis.blocks) for score in self.scores.values())
-        self.few = math.ceil(len(setting.counts) * min(1, FEW / (n * least)))  # so many groups
+        coefficients = setting.counts.sum() * setting.d
+        self.few = math.ceil(len(setting.counts) * min(1, FEW / coefficients))  # so many groups
 
     def begin(self, t: int) -> None:
         self.t = t
@@ -326,35 +324,6 @@ class Twin(CellObserver):
     def row(self) -> dict[str, Tensor]:
         start = f"cells.{self.other.name}."
         return {f"cells.{self.name}.{name.removeprefix(start)}": rows for name, rows in self.other.row().items()}
-
-
-class DecoderPrice(Observer):
-    """What one decoder costs, -log p(x_0 | x_t), in each group of images."""
-
-    def __init__(self, setting: Setting, decoder: Decoder):
-        super().__init__(setting)
-        self.decoder = decoder
-
-    def begin(self, t: int) -> None:
-        self.t, self.total = t, self.setting.zeros()
-
-    def look(self, seen: Seen) -> None:
-        pass  # m_t must be known first
-
-    def agree(self) -> None:
-        pass
-
-    def look_again(self, seen: Seen) -> None:
-        setting = self.setting
-        variance = self.decoder.variance(
-            setting.noise, self.t, setting.fitted_m[self.t], seen.second(self.decoder.output)
-        )
-        variance = torch.as_tensor(variance, dtype=torch.float64, device=setting.home)
-        nats = -decoder_log_likelihood(seen.x_0, seen.xhat_0, variance, setting.levels)
-        self.total.index_add_(0, seen.group, nats)
-
-    def row(self) -> dict[str, Tensor]:
-        return {f"decoder.{self.decoder.name}": self.setting.mean(self.total)}
 
 
 # Who fills which cells, by their names; a new kind of cells has its line here.

@@ -17,6 +17,6 @@ def images_needed(pilot: DenoisingStatistics, standard_error: float, at_most: in
     """
     if not standard_error > 0:
         raise ValueError(f"standard_error = {standard_error!r}; expected a number of bits/dim above 0.")
-    price = step_costs(pilot, "analytic").of(range(pilot.T + 1))
+    price = step_costs(pilot, "analytic", "analytic").of(range(pilot.T + 1))
     times = float(bits_per_dim(price.standard_error, pilot.d)) / standard_error  # its square may be infinite
     return max(pilot.n, math.ceil(min(MARGIN * pilot.n * times * times, at_most)))

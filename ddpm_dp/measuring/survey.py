@@ -13,11 +13,14 @@ from ddpm_dp.files import fingerprint
 from ddpm_dp.gaussians import normal_kl
 from ddpm_dp.measuring import checkpoint
 from ddpm_dp.measuring.checkpoint import Rows
-from ddpm_dp.measuring.observers import DecoderPrice, Observer, Seen, Setting, cell_observers, double, observed_families
+from ddpm_dp.measuring.decoding import FORM as DECODER_FORM
+from ddpm_dp.measuring.decoding import DecoderCurves, not_finite
+from ddpm_dp.measuring.observers import Observer, Seen, Setting, cell_observers, double, observed_families
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.processes import Processes
-from ddpm_dp.statistics import ALL, GROUPS, Cells, DecoderPrices, DenoisingStatistics, filling, mean_of_groups
+from ddpm_dp.statistics import ALL, GROUPS, Cells, DecoderCurve, DenoisingStatistics, filling, mean_of_groups
 from ddpm_dp.variances.analytic import Analytic
+from ddpm_dp.variances.decoders import SMALLEST
 
 ANALYTIC = Analytic()  # what the progress bar prices
 
@@ -58,9 +61,9 @@ class Survey:
         self.setting = Setting(self.noise, denoiser.levels, denoiser.shape, self.counts, home, self.processes, fitted)
         families = observed_families(denoiser)
         self.cells = cell_observers(families, self.setting)
-        self.decoders = {family.decoder.name: family.decoder for family in families}
-        prices = (DecoderPrice(self.setting, decoder) for decoder in self.decoders.values())
-        self.observers: list[Observer] = [*self.cells.values(), *prices]
+        # The density of continuous data is a formula: there is no curve to measure.
+        curves = [] if denoiser.levels is None else [DecoderCurves(self.setting, self.cells)]
+        self.observers: list[Observer] = [*self.cells.values(), *curves]
         # Set at once and by t, so that Ctrl-C leaves no half of a row, nor one twice.
         self.rows: Rows = {}
         self.key = {  # what must agree for one measurement to go on with another's rows
@@ -71,7 +74,7 @@ class Survey:
             "set of training statistics": "itself" if fitted is None else _fit(fitted),
             "seed": seed,
             "set of cells": [*self.cells],
-            "set of decoders": {name: decoder.convention for name, decoder in self.decoders.items()},
+            "form of the decoder's curves": [DECODER_FORM] * len(curves),
         }
 
     @property
@@ -125,9 +128,8 @@ class Survey:
         """Fetch rows from the device and add them to those that are done. Raises ValueError if one is not finite."""
         for t, row in pending:
             values = {name: value.cpu().numpy() for name, value in row.items()}
-            cells = (rows for name, rows in values.items() if name.startswith("cells."))
-            if not all(np.isfinite(rows).all() for rows in cells):
-                raise ValueError(f"The model's output is not finite at t = {t}; such a model cannot be priced.")
+            if not all(np.isfinite(rows).all() for rows in values.values()):
+                raise not_finite(t)
             self.rows[t] = values
         pending.clear()
 
@@ -139,9 +141,23 @@ class Survey:
         t, s = path[1:], path[:-1]
         cells = Cells.one(errors, self.counts, self.setting.fitted_m.cpu().numpy())
         steps = ANALYTIC.nats(self.noise, self.d, t, s, errors[:, t], cells)
-        first = self.rows[path[0]][f"decoder.{ANALYTIC.decoder.name}"]
-        nats, error = mean_of_groups(first + steps.sum(1), self.counts)
+        nats, error = mean_of_groups(self._first(int(path[0])) + steps.sum(1), self.counts)
         return f"{bits_per_dim(nats, self.d):.3f} ({bits_per_dim(error, self.d):.3f}) bits/dim so far"
+
+    def _first(self, t: int) -> np.ndarray:
+        """(G,) nats of the decoder at t, with variance m_t."""
+        row, m = self.rows[t], max(float(self.setting.fitted_m[t]), SMALLEST)
+        if self.denoiser.levels is None:
+            return self.d / 2 * (np.log(2 * np.pi * m) + row[f"cells.{ALL}.error_of_group"] / m)
+        parts = ("low", "nats", "of_group", "group_low")
+        low, nats, of_group, start = (row[f"curve.all.{part}"] for part in parts)
+        curve = DecoderCurve("all", low[None], nats[None], of_group[:, None], start[None])
+        return curve.by_group(np.array([0]), np.array([[np.log(m)]]), self.counts)[:, 0]
+
+    def _columns(self, start: str) -> dict[str, np.ndarray]:
+        """What is known by names that begin so, without that beginning; groups of images first."""
+        rows = {part.removeprefix(start): self.column(part) for part in self._names if part.startswith(start)}
+        return {part: np.moveaxis(each, 0, 1) if part.endswith("of_group") else each for part, each in rows.items()}
 
     def save(self, file: str | Path) -> None:
         """Write the rows that are done, whole or not at all."""
@@ -160,30 +176,22 @@ class Survey:
         error = filling.errors(self.column(f"cells.{ALL}.error_of_group").T, measured, T)
         cells = {}
         for name, observer in self.cells.items():
-            start = f"cells.{name}."
-            rows = {part.removeprefix(start): self.column(part) for part in self._names if part.startswith(start)}
-            for part in rows.keys() & {"error_of_group", "mass_of_group"}:
-                rows[part] = np.moveaxis(rows[part], 0, 1)  # groups first
+            rows = self._columns(f"cells.{name}.")
             if name == ALL:
                 own = counts @ error / counts.sum()
                 rows["fitted"] = (own if fitted is None else fitted.fitted_m)[:, None]
             new = Cells.from_rows(name, rows, measured, counts, error, observer.output, observer.basis)
             cells[name] = new if name == ALL else new.fitted_to(new if fitted is None else fitted.cells[name])
+        curves = {}
+        for name in dict.fromkeys(part.split(".")[1] for part in self._names if part.startswith("curve.")):
+            curves[name] = DecoderCurve.from_rows(name, self._columns(f"curve.{name}."), measured, T)
         return DenoisingStatistics(
             noise=self.noise,
             shape=tuple(self.denoiser.shape),
             levels=self.denoiser.levels,
             counts=counts,
             cells=cells,
-            decoders={
-                name: DecoderPrices(
-                    name,
-                    decoder.words,
-                    decoder.convention,
-                    filling.prices(self.column(f"decoder.{name}").T, measured, T),
-                )
-                for name, decoder in self.decoders.items()
-            },
+            curves=curves,
             prior=self._prior(),
             model_id=self.denoiser.id,
             data_id=self.data_id,
@@ -204,7 +212,9 @@ class Survey:
 
 def _fit(fitted: DenoisingStatistics) -> str:
     """Tells one set of fitted numbers from another."""
-    return fingerprint(*(cells.fitted for _, cells in sorted(fitted.cells.items()) if cells.fitted is not None))
+    cells = (each.fitted for _, each in sorted(fitted.cells.items()))
+    curves = (each.fitted for _, each in sorted(fitted.curves.items()))
+    return fingerprint(*(numbers for numbers in (*cells, *curves) if numbers is not None))
 
 
 def _noise(seed: int, numbers: list[int], shape: tuple[int, ...]) -> np.ndarray:

@@ -54,7 +54,8 @@ class MixtureDenoiser(Denoiser):
         self.dtype = torch.float64
         self.means = torch.from_numpy(means.reshape(len(means), -1))
         self.log_weights = torch.from_numpy(np.log(weights / weights.sum()))
-        self.id = fingerprint(noise.abar, means, weights, np.asarray(self.std))
+        grey = [] if levels is None else [np.array(levels)]
+        self.id = fingerprint(noise.abar, means, weights, np.asarray(self.std), *grey)
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Prediction:
         x = x_t.flatten(1)

@@ -8,14 +8,17 @@ import numpy as np
 
 from ddpm_dp.costs import bits_per_dim, step_costs
 from ddpm_dp.statistics import DenoisingStatistics, Measured, as_measured
-from ddpm_dp.variances import FAMILIES
+from ddpm_dp.variances import DECODERS, FAMILIES
 
 BUDGETS = (4, 8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Held-out bits/dim: `bits[name][i]` and `errors[name][i]` for the path `name` at `budgets[i]` steps."""
+    """Held-out bits/dim: `bits[name][i]` and `errors[name][i]` for the path `name` at `budgets[i]` steps.
+
+    They are inf, and "-" in print, where the decoder cannot end the path.
+    """
 
     variance: str
     decoder: str
@@ -32,23 +35,30 @@ class Comparison:
             "     K" + "".join(f"{name:>18}" for name in self.bits),
         ]
         for i, K in enumerate(self.budgets):
-            cells = (f"{self.bits[name][i]:.3f} ({self.errors[name][i]:.3f})" for name in self.bits)
+            numbers = ((self.bits[name][i], self.errors[name][i]) for name in self.bits)
+            cells = (f"{bits:.3f} ({error:.3f})" if np.isfinite(bits) else "-" for bits, error in numbers)
             lines.append(f"{K:6d}" + "".join(f"{cell:>18}" for cell in cells))
         return "\n".join(lines)
 
 
-def decoder_in_words(statistics: DenoisingStatistics, variance: str) -> str:
+def decoder_in_words(statistics: DenoisingStatistics, variance: str, decoder: str) -> str:
     """The decoder's convention, which every reported bits/dim states."""
-    return FAMILIES.named(variance).reading(statistics.second).decoder_words(statistics.levels)
+    family = FAMILIES.named(variance).reading(statistics.second)
+    return DECODERS.named(decoder).in_words(family, statistics.levels)
 
 
-def compare(measured: Measured[Any], paths: Mapping[str, Mapping[int, np.ndarray]], variance: str) -> Comparison:
+def compare(
+    measured: Measured[Any],
+    paths: Mapping[str, Mapping[int, np.ndarray]],
+    variance: str,
+    decoder: str = "fitted",
+) -> Comparison:
     """Price paths on held-out statistics.
 
     Args:
         measured: where the paths were chosen, and the held-out statistics that price them.
         paths: for each name, a path for each budget K; every name must have the same budgets.
-        variance: the reverse variance that prices them.
+        variance, decoder: the reverse variance and the decoder that price them.
 
     Raises ValueError if nothing was held out, if the names have different budgets, or if a path has another number of
     steps than its budget or is none of this model's.
@@ -71,7 +81,7 @@ def compare(measured: Measured[Any], paths: Mapping[str, Mapping[int, np.ndarray
                 raise ValueError(
                     f"{name} lists a path of {len(path) - 1} steps under K = {K}; expected K + 1 timesteps."
                 )
-    costs = step_costs(held_out, variance)
+    costs = step_costs(held_out, variance, decoder)
     prices = {name: [costs.of(by_budget[K]) for K in budgets] for name, by_budget in paths.items()}
 
     def in_bits(nats: list[float]) -> np.ndarray:
@@ -79,7 +89,7 @@ def compare(measured: Measured[Any], paths: Mapping[str, Mapping[int, np.ndarray
 
     return Comparison(
         variance=variance,
-        decoder=decoder_in_words(held_out, variance),
+        decoder=decoder_in_words(held_out, variance, decoder),
         n=held_out.n,
         budgets=budgets,
         bits={name: in_bits([p.total for p in row]) for name, row in prices.items()},

@@ -9,6 +9,7 @@ from ddpm_dp.objectives import OBJECTIVES
 from ddpm_dp.paths import PathFile
 from ddpm_dp.reporting.compare import compare, decoder_in_words
 from ddpm_dp.statistics import DenoisingStatistics, Measured, as_measured
+from ddpm_dp.variances import DECODERS
 
 
 def path_file(
@@ -16,6 +17,7 @@ def path_file(
     paths: Mapping[int, np.ndarray],
     variance: str,
     objective: str = "elbo",
+    decoder: str = "fitted",
 ) -> PathFile:
     """Paths chosen on training statistics, with bits/dim and provenance.
 
@@ -23,10 +25,11 @@ def path_file(
         measured: the training statistics that the paths were chosen on, and held-out ones where there are any: without
             them the file has no held-out bits/dim.
         paths: a path [0, t_1, ..., T] for each budget K.
-        variance: the reverse variance that prices them.
+        variance, decoder: the reverse variance and the decoder that price them.
         objective: what they minimise, one of `ddpm_dp.objectives.OBJECTIVES`.
 
-    Raises ValueError for paths that are none of this model's, and an unknown variance or objective.
+    Raises ValueError for paths that are none of this model's, those that the decoder cannot end, and an unknown
+    variance, objective or decoder.
 
     >>> from ddpm_dp import DenoisingStatistics, shipped
     >>> train = DenoisingStatistics.load(shipped("digits/train.npz"))
@@ -34,10 +37,16 @@ def path_file(
     'ELBO'
     """
     train = as_measured(measured).train
-    costs, title = step_costs(train, variance), OBJECTIVES.named(objective).title
+    costs, title = step_costs(train, variance, decoder), OBJECTIVES.named(objective).title
+    bits = {K: float(bits_per_dim(costs.of(path).total, train.d)) for K, path in paths.items()}
+    if K := next((K for K, of_path in bits.items() if not np.isfinite(of_path)), None):
+        raise ValueError(
+            f"The path of K = {K} steps has no price under decoder = {decoder!r} ({DECODERS[decoder].words}): its t_1 "
+            f"is {paths[K][1]}; ask for another decoder."
+        )
     known = {}
     if measured.held_out is not None:
-        table = compare(measured, {"": paths}, variance)
+        table = compare(measured, {"": paths}, variance, decoder)
         numbers = zip(table.bits[""], table.errors[""], strict=True)
         known = {K: (float(bits), float(error)) for K, (bits, error) in zip(table.budgets, numbers, strict=True)}
     return PathFile(
@@ -45,9 +54,10 @@ def path_file(
         T=train.T,
         variance=variance,
         objective=title,
-        decoder=decoder_in_words(train, variance),
+        decoder=decoder,
+        decoder_words=decoder_in_words(train, variance, decoder),
         model_id=train.model_id,
         data_id=train.data_id,
-        bits_per_dim={K: float(bits_per_dim(costs.of(path).total, train.d)) for K, path in paths.items()},
+        bits_per_dim=bits,
         held_out=known,
     )

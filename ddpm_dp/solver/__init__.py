@@ -18,16 +18,18 @@ All four are exact: they return the same values to a relative 1e-11 (rounding; e
 The Monge test allows each of its O(T^2) quadrangles a few ulps, as a computed table needs; "dense" trusts nothing, and
 "prune" only that curves bend up no more than they say.
 
-`costs.py` says what can be searched, `methods.py` which method is for what, `search.py` searches, `kernels.py` has the
-compiled loops, and `certificate.py` proves an answer without them.
+`costs.py`, `attached.py` and `searchable.py` say what can be searched, `methods.py` which method is for what,
+`search.py` searches, `kernels.py` has the compiled loops, and `certificate.py` proves an answer without them.
 """
 
+from ddpm_dp.solver.attached import AttachedCosts
 from ddpm_dp.solver.certificate import Certificate, certify
 from ddpm_dp.solver.costs import AffineCosts, CurveCosts, FormCosts, LogAffineCosts, TableCosts
 from ddpm_dp.solver.search import Frontier, solve
 
 __all__ = [
     "AffineCosts",
+    "AttachedCosts",
     "Certificate",
     "CurveCosts",
     "FormCosts",

@@ -1,11 +1,14 @@
 """Proof that a path is optimal, found another way than the path."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ddpm_dp.solver.costs import CurveCosts, Searchable, as_costs
+from ddpm_dp.solver.attached import AttachedCosts
+from ddpm_dp.solver.costs import CurveCosts
 from ddpm_dp.solver.search import Frontier
+from ddpm_dp.solver.searchable import Searchable, as_costs
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def certify(costs: Searchable, frontier: Frontier, K: int) -> Certificate:
     if costs.T != frontier.T:
         raise ValueError(f"The costs have T = {costs.T}, the frontier {frontier.T}: give the costs that were solved.")
     path = frontier.path(K)
+    if isinstance(costs, AttachedCosts):
+        return _certify_attached(costs, frontier, path)
     value = costs.prior + float(costs.of_steps(path[1:], path[:-1]).sum())
 
     V = frontier.values
@@ -97,3 +102,16 @@ def certify(costs: Searchable, frontier: Frontier, K: int) -> Certificate:
         convex=bool(V[K] - chord <= rounding),
         is_optimal=bool(abs(value - frontier.nats(K)) <= rounding and value - lower_bound <= rounding),
     )
+
+
+def _certify_attached(costs: AttachedCosts, frontier: Frontier, path: NDArray[np.int64]) -> Certificate:
+    """The path without t_1, for costs whose first step pays the least of what two steps may: and t_1 attains that."""
+    K, value = len(path) - 1, costs.prior + float(costs.of_path(path).sum())
+    if K == 1:
+        same = bool(abs(value - frontier.nats(1)) <= 1e-9 * abs(value))
+        return Certificate(1, value, value, 0.0, True, same)
+    best, _ = costs.second_layer()
+    rest = Frontier(np.concatenate([[np.inf], frontier.values[2:]]), np.delete(frontier.parents, 2, axis=0), "")
+    found = certify(costs.from_second(best), rest, K - 1)
+    rounding = 1e-9 * max(abs(value), abs(found.multiplier * K))
+    return replace(found, K=K, value=value, is_optimal=found.is_optimal and abs(value - found.value) <= rounding)

@@ -1,13 +1,10 @@
 """What can be searched: the price L(t, s) of every step, as a form of T numbers each, as curves, or as a bare table."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from ddpm_dp.solver.memory import refuse_beyond_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,49 +263,6 @@ class TableCosts:
 
 FormCosts = AffineCosts | LogAffineCosts | CurveCosts
 Costs = FormCosts | TableCosts
-
-
-@runtime_checkable
-class Tabled(Protocol):
-    """Any object that can write its table L[t, s], of shape (T + 1, T + 1); `prior` is nats that every path pays."""
-
-    @property
-    def T(self) -> int: ...
-
-    @property
-    def prior(self) -> float: ...
-
-    def table(self) -> NDArray[np.float64]: ...
-
-
-@runtime_checkable
-class Structured(Tabled, Protocol):
-    """One that may do without: `structure()` is the same costs in a form of T numbers or T curves, or None."""
-
-    def structure(self) -> FormCosts | None: ...
-
-
-Searchable = ArrayLike | Costs | Tabled
-
-
-def as_costs(costs: Searchable) -> Costs:
-    """Whatever `solve` accepts, as one of the four costs above."""
-    if isinstance(costs, Costs):
-        return costs
-    if not isinstance(costs, Tabled):
-        return TableCosts(np.asarray(costs))
-    structure = costs.structure() if isinstance(costs, Structured) else None
-    if structure is not None:
-        return replace(structure, prior=costs.prior)
-    return as_table(costs)
-
-
-def as_table(costs: Tabled) -> TableCosts:
-    """Costs as a bare table. Raises ValueError if that does not fit into memory."""
-    if isinstance(costs, TableCosts):
-        return costs
-    refuse_beyond_memory(8 * (costs.T + 1) ** 2, f"A table of T = {costs.T}")
-    return TableCosts.of(costs) if isinstance(costs, FormCosts) else TableCosts(costs.table(), costs.prior)
 
 
 def _never_rising(g: NDArray[np.float64]) -> None:

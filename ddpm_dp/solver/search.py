@@ -1,15 +1,16 @@
 """The search: the best path of every budget 1 .. K, and the frontier of their costs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_dp.checks import whole
-from ddpm_dp.solver.costs import Searchable, as_costs, as_table
+from ddpm_dp.solver.attached import AttachedCosts
 from ddpm_dp.solver.memory import refuse_beyond_memory
 from ddpm_dp.solver.methods import METHODS
+from ddpm_dp.solver.searchable import Searchable, as_costs, as_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,8 @@ def solve(costs: Searchable, budgets: int | Literal["all"] = "all", method: str 
     (Watson et al. 2021, arXiv 2106.03802, Algorithms 1 and 2.)
 
     costs: a table L[t, s] in nats, shape (T + 1, T + 1), inf where s >= t; or `AffineCosts`, `LogAffineCosts`,
-        `CurveCosts`, `TableCosts`; or any object with `T`, `prior`, `table()` and, if it has one of these forms,
-        `structure()`.
+        `CurveCosts`, `TableCosts`, `AttachedCosts`; or any object with `T`, `prior`, `table()` and, if it has one of
+        these forms, `structure()`.
     budgets: K, to solve 1 .. K, or "all" for K = T. A single budget needs all layers below it: no cheaper way.
     method: "auto" takes the one of the others that applies with the least work (see `METHODS`); a name forces it.
 
@@ -90,6 +91,8 @@ def solve(costs: Searchable, budgets: int | Literal["all"] = "all", method: str 
     K = T if everything else whole(budgets, "budgets", most=T, what=f"steps on a path to T = {T}")
     integers = np.dtype(np.uint16 if T < 2**16 else np.uint32)  # not uint8: every type is compiled anew
     refuse_beyond_memory((K + 1) * (T + 1) * integers.itemsize + 50 * T, f"T = {T} with K = {K}")
+    if isinstance(costs, AttachedCosts):
+        return _solve_attached(costs, K, method)
 
     for chosen in choice.methods(costs, K):
         if chosen.reads_table:
@@ -106,3 +109,15 @@ def solve(costs: Searchable, budgets: int | Literal["all"] = "all", method: str 
     if K > 1:
         chosen.fill(costs, K, parents, values)
     return Frontier(values + costs.prior, parents, chosen.name)
+
+
+def _solve_attached(costs: AttachedCosts, K: int, method: str) -> Frontier:
+    """The second layer first, and the others as if it were the first."""
+    alone = costs.prior + float(costs.costs.of_steps(costs.T, 0))
+    if K == 1 or costs.T == 1:
+        return replace(solve(costs.costs, 1, method), values=np.array([np.inf, alone]))
+    best, second = costs.second_layer()
+    rest = solve(costs.from_second(best), K - 1, method)
+    parents = np.empty((K + 1, costs.T + 1), dtype=rest.parents.dtype)
+    parents[2], parents[3:] = second, rest.parents[2:]
+    return Frontier(np.concatenate([[np.inf, alone], rest.values[1:]]), parents, rest.method)

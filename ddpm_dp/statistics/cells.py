@@ -154,21 +154,21 @@ class Cells:
         )
 
     def of_groups(self, groups: np.ndarray, counts: np.ndarray) -> "Cells":
-        """These cells of some groups of images alone, of `counts` images each; what was fitted stays.
+        """These cells of some groups of images alone, of `counts` images in each of all groups; what was fitted stays.
 
         What is not kept by group stays that of all images.
         """
         if self.name == ALL:
             assert self.error_of_group is not None, "m_t is kept by group"
             errors = self.error_of_group[groups]
-            return replace(self, error_of_group=errors, error=mean_of_groups(errors, counts)[0])
+            return replace(self, error_of_group=errors, error=mean_of_groups(errors, counts[groups])[0])
         if self.error_of_group is None or self.mass_of_group is None:
             return self
         kept: dict[str, Any] = {}
         for name, of_all in (("mass", self.mass), ("error", self.error)):
             parts = getattr(self, f"{name}_of_group")
             kept[f"{name}_of_group"] = parts[groups]
-            before, after = parts.mean(0), mean_of_groups(parts[groups], counts)[0]
+            before, after = mean_of_groups(parts, counts)[0], mean_of_groups(parts[groups], counts[groups])[0]
             kept[name] = of_all * self._times(after, before)
         return replace(self, **kept)
 

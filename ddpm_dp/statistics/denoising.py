@@ -30,14 +30,15 @@ class DenoisingStatistics:
         shape, levels: of one image, and how many grey levels a coordinate has (None: continuous).
         counts: (G,) images in each group.
         cells: the squared errors, sorted into cells, by their names; "all" has one cell and is always there.
-        decoders: the decoder's prices by name (see `variances/decoders.py`).
         prior: (G,) nats per image of KL(q(x_T | x_0) || N(0, I)).
         model_id, data_id: fingerprints of the model (with its noise schedule) and of the images.
         fitted_on: data_id of the images that the cells' `fitted` comes from: these, or, for held-out data, the training
             images.
         seed: of the noise draws.
         measured: the timesteps that were measured; values at others are interpolated.
-        curves: the decoder's price against its variance, by the names of the cells whose classes they tell apart.
+        curves: the decoder's price against its variance, by the names of `variances/fields.py`; none for continuous
+            data, whose density is a formula.
+        decoders: prices of decoders by name, from files of earlier versions, which had no curves.
 
     Raises ValueError if shapes disagree or a number is NaN or negative where it cannot be.
     """
@@ -47,7 +48,6 @@ class DenoisingStatistics:
     levels: int | None
     counts: np.ndarray
     cells: Mapping[str, Cells]
-    decoders: Mapping[str, DecoderPrices]
     prior: np.ndarray
     model_id: str
     data_id: str
@@ -55,6 +55,7 @@ class DenoisingStatistics:
     seed: int
     measured: np.ndarray
     curves: Mapping[str, DecoderCurve] = field(default_factory=dict)
+    decoders: Mapping[str, DecoderPrices] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         groups, entries = len(self.counts), self.T + 1
@@ -72,7 +73,7 @@ class DenoisingStatistics:
             if cells.error_of_group is not None
         }
         tables |= {f"decoder {name!r}": prices.nats for name, prices in self.decoders.items()}
-        tables |= {f"curve {name!r}": curve.nats[:, :, 0, 0] for name, curve in self.curves.items()}
+        tables |= {f"curve {name!r}": curve.of_group[..., 0] for name, curve in self.curves.items()}
         for name, table in tables.items():
             if table.shape != (groups, entries):
                 raise ValueError(f"{name} has shape {table.shape}; expected groups x (T + 1) = {(groups, entries)}.")
@@ -118,11 +119,6 @@ class DenoisingStatistics:
         """The second output of the network that was measured, a name in `OUTPUTS`; None: it has none."""
         return next((cells.output for cells in self.cells.values() if cells.output), None)
 
-    @property
-    def decoder(self) -> dict[str, np.ndarray]:
-        """The prices in `decoders`, by name: (G, T + 1) nats per image, -log p(x_0 | x_t); column 0 is inf."""
-        return {name: prices.nats for name, prices in self.decoders.items()}
-
     def mean(self, per_group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean over images of a (G, ...) array of group means, and its standard error (inf if there is one group)."""
         return mean_of_groups(per_group, self.counts)
@@ -138,17 +134,20 @@ class DenoisingStatistics:
         """These statistics as if only some groups of images, given by their numbers 0..G - 1, had been measured.
 
         What was fitted to all of these images is fitted to those alone. What is not kept by group, such as the
-        histograms of second outputs, stays that of all images.
+        histograms of second outputs, stays that of all images; so does, nearly, a decoder with several kinds of pixels.
 
             few = stats.of_groups(np.arange(4))
         """
-        counts = self.counts[groups]
+        counts, own = self.counts[groups], self.fitted_on == self.data_id
         return replace(
             self,
             counts=counts,
-            cells=self._refitted({name: cells.of_groups(groups, counts) for name, cells in self.cells.items()}),
+            cells=self._refitted({name: cells.of_groups(groups, self.counts) for name, cells in self.cells.items()}),
             decoders={name: replace(prices, nats=prices.nats[groups]) for name, prices in self.decoders.items()},
-            curves={name: replace(curve, nats=curve.nats[groups]) for name, curve in self.curves.items()},
+            curves={
+                name: (curve.of_training_groups if own else curve.of_groups)(groups, self.counts)
+                for name, curve in self.curves.items()
+            },
             prior=self.prior[groups],
         )
 
@@ -183,10 +182,15 @@ class DenoisingStatistics:
     def fitted_to(self, other: DenoisingStatistics) -> DenoisingStatistics:
         """These errors with what was fitted (m_t, for one) taken from `other`'s images.
 
-        Their decoders' prices stay as they were measured.
+        Held-out `other` images are fitted to anew; a decoder's kind of pixels within a factor of 5 of what was best for
+        training images.
         """
         cells = {name: each.fitted_to(other.cells[name]) for name, each in self.cells.items() if name in other.cells}
-        return replace(self, cells=dict(self.cells) | cells, fitted_on=other.data_id)
+        found = {name: other.curves[name] for name in self.curves if name in other.curves}
+        if other.fitted_on != other.data_id:
+            found = {name: curve.fitted_anew() for name, curve in found.items()}
+        curves = {name: self.curves[name].fitted_to(curve) for name, curve in found.items()}
+        return replace(self, cells=dict(self.cells) | cells, curves=dict(self.curves) | curves, fitted_on=other.data_id)
 
     def require_model(self, model_id: str, what: str) -> None:
         """Raise ValueError unless these statistics were measured with the model of that fingerprint."""

@@ -1,16 +1,17 @@
 """The statistics file: an .npz that holds measured timesteps only; reading fills the others again.
 
-Format 3. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on, seed, and for each part what its arrays
+Format 4. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on, seed, and for each part what its arrays
 do not tell. Arrays, with n measured timesteps:
 
     abar (T + 1,)   counts (G,)   prior (G,)   measured (n,)
     cells.all.fitted (T + 1, 1)     .error_of_group (G, n, 1)
     cells.NAME.mass, .error (n, B)  .low, .high (n,)  .error_of_group, .mass_of_group (G, n, C)  .map.X (n, ...)
-    decoder.NAME (G, n)             curve.NAME.variances (n, V)  .nats (G, n, C, V)
+    curve.NAME.low, .fitted (n, C)  .nats (n, C, V)  .of_group (G, n, W)  .group_low, .training (n,)  .map.X
 
-A part that a version does not know is passed over: what is new can be added without a new format. Format 2, of the
-first edition, still loads: it had one cell and at most one histogram, and said nothing of the decoders' conventions,
-which were those of `FORMAT_2_DECODERS`.
+A part that a version does not know is passed over: what is new can be added without a new format. Formats 2 and 3 still
+load. They had no curves, but prices of decoders, `decoder.NAME (G, n)`: those of `EARLIER` mean what they mean now, and
+are kept where such statistics are saved again.
+Format 2, of the first edition, had one cell and at most one histogram.
 """
 
 from __future__ import annotations
@@ -30,27 +31,8 @@ from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
 if TYPE_CHECKING:
     from ddpm_dp.statistics.denoising import DenoisingStatistics
 
-FORMAT = 3
-
-# What the decoders of format 2 were: their words, and the convention as data. History, never to be changed.
-FORMAT_2_DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "fixed": (
-        "variance sigma_t^2 (at t = 1: beta~_{2|1})",
-        {"variance": "sigma_t^2", "at t = 1": "beta~_{2|1}", "fitted": False},
-    ),
-    "analytic": (
-        "variance m_t as fitted on training images",
-        {"variance": "m_t", "at least": 1e-20, "fitted": True},
-    ),
-    "learned": (
-        "variance between beta~_{2|1} and sigma_t^2, as the network's v says",
-        {"variance": "(sigma_t^2)^v (beta~_{2|1})^(1 - v)", "fitted": False},
-    ),
-    "predicted": (
-        "variance u, the network's prediction of its own squared error",
-        {"variance": "u", "at least": 1e-20, "fitted": False},
-    ),
-}
+FORMAT = 4
+EARLIER = ("fixed", "analytic")  # decoders of formats 2 and 3 that are decoders still, with the same variance
 FORMAT_2_SECOND = {"learned": "v", "predicted": "u"}  # the second output whose histogram was kept, by its family
 
 
@@ -62,17 +44,15 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
         "counts": statistics.counts,
         "prior": statistics.prior,
         "measured": measured,
-        **{f"decoder.{name}": prices.nats[:, measured] for name, prices in statistics.decoders.items()},
     }
     for name, cells in statistics.cells.items():
         for part, rows in cells.rows(measured).items():
-            # float32 holds a share or an error to 7 digits, and halves the largest arrays
             large = name != ALL and rows.dtype == np.float64
-            rows = _rounded(rows) if large and part.endswith("_of_group") else rows
-            arrays[f"cells.{name}.{part}"] = rows.astype(np.float32) if large else rows
+            arrays[f"cells.{name}.{part}"] = _rounded(rows, part) if large else rows
     for name, curve in statistics.curves.items():
-        arrays[f"curve.{name}.variances"] = curve.variances[measured]
-        arrays[f"curve.{name}.nats"] = curve.nats[:, measured]
+        for part, rows in curve.rows(measured).items():
+            arrays[f"curve.{name}.{part}"] = _rounded(rows, part)
+    arrays |= {f"decoder.{name}": prices.nats[:, measured] for name, prices in statistics.decoders.items()}
     header = {
         "format": FORMAT,
         "shape": list(statistics.shape),
@@ -83,10 +63,6 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
         "seed": statistics.seed,
         "cells": {name: {"basis": each.basis, "output": each.output} for name, each in statistics.cells.items()},
         "curves": [*statistics.curves],
-        "decoders": {
-            name: {"words": prices.words, "convention": dict(prices.convention)}
-            for name, prices in statistics.decoders.items()
-        },
     }
 
     def save(temporary: Path) -> None:
@@ -96,17 +72,20 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
     return write_whole(path, save)
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
-    """Rounded to 11 bits: a group's parts are for standard errors, and zeros at the end of a number take no room.
+# Bits of a number in the large arrays, by what it is; float32 has 24. Zeros at its end take no room in the file. A
+# price is a sum of many that are rounded either way: to 1e-6 of itself for shares and errors, where 18 bits are kept.
+# Groups are for standard errors, and say how a price is shared out among them (`by_group`): it stays what it is.
+BITS = {"mass": 18, "error": 18, "nats": 17, "error_of_group": 11, "mass_of_group": 11, "of_group": 11}
 
-    A price stays what it is: groups say how it is shared out among them (`Cells.by_group`).
-    """
+
+def _rounded(values: np.ndarray, part: str) -> np.ndarray:
     mantissa, exponent = np.frexp(values)
-    return np.ldexp(np.round(mantissa * 2**11) / 2**11, exponent)
+    scale = 2.0 ** BITS.get(part, 24)
+    return np.ldexp(np.round(mantissa * scale) / scale, exponent).astype(np.float32)
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The fields of the statistics that `write` wrote, or of a file of format 2. Nothing in it can run code.
+    """The fields of the statistics that `write` wrote, or of a file of format 2 or 3. Nothing in it can run code.
 
     Raises FileNotFoundError, or ValueError for a file that is truncated, of another kind or of a newer version.
     """
@@ -121,9 +100,9 @@ def read(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is not a whole statistics file ({type(error).__name__}); measure again, or copy it again."
         ) from error
-    if version not in (2, FORMAT):
+    if version not in (2, 3, FORMAT):
         raise ValueError(
-            f"{path} has format {version}, this version reads 2 and {FORMAT}; update ddpm_dp or measure again."
+            f"{path} has format {version}, this version reads 2 to {FORMAT}; update ddpm_dp or measure again."
         )
     try:
         return _fields(*(_of_format_2(header, arrays) if version == 2 else (header, arrays)))
@@ -137,7 +116,10 @@ def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, 
     noise, counts, measured = NoiseSchedule(arrays["abar"]), arrays["counts"], arrays["measured"]
     T, rows = noise.T, {name: _parts(arrays, f"cells.{name}.") for name in header["cells"]}
     by_group = {f"cells {ALL!r}": rows[ALL]["error_of_group"]}
-    by_group |= {f"decoder {name!r}": arrays[f"decoder.{name}"] for name in header["decoders"]}
+    decoders = {name: arrays[f"decoder.{name}"] for name in EARLIER if f"decoder.{name}" in arrays}
+    by_group |= {f"decoder {name!r}": nats for name, nats in decoders.items()}
+    curves = {name: _parts(arrays, f"curve.{name}.") for name in header["curves"]}
+    by_group |= {f"curve {name!r}": rows["of_group"] for name, rows in curves.items()}
     for name, table in by_group.items():
         if table.shape[:2] != (len(counts), len(measured)):
             raise ValueError(f"{name} has shape {table.shape}; expected groups x {len(measured)}.")
@@ -154,30 +136,19 @@ def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, 
         "levels": header["levels"],
         "counts": counts,
         "cells": cells,
-        "decoders": {
-            name: DecoderPrices(
-                name, about["words"], about["convention"], filling.prices(arrays[f"decoder.{name}"], measured, T)
-            )
-            for name, about in header["decoders"].items()
-        },
         "prior": arrays["prior"],
         "model_id": header["model_id"],
         "data_id": header["data_id"],
         "fitted_on": header["fitted_on"],
         "seed": header["seed"],
         "measured": measured,
-        "curves": {
-            name: DecoderCurve.from_rows(
-                name, arrays[f"curve.{name}.variances"], arrays[f"curve.{name}.nats"], measured, T
-            )
-            for name in header["curves"]
-        },
+        "curves": {name: DecoderCurve.from_rows(name, rows, measured, T) for name, rows in curves.items()},
+        "decoders": {name: DecoderPrices(name, filling.prices(nats, measured, T)) for name, nats in decoders.items()},
     }
 
 
 def _of_format_2(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A file of format 2 under the names of format 3."""
-    decoders = [name.removeprefix("decoder.") for name in arrays if name.startswith("decoder.")]
     served = header.pop("second")
     one = {
         f"cells.{ALL}.error_of_group": arrays["squared_error"][..., None],
@@ -186,9 +157,6 @@ def _of_format_2(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple
     known: dict[str, Any] = {
         "cells": {ALL: {"basis": "pixels", "output": None}},
         "curves": [],
-        "decoders": {
-            name: dict(zip(("words", "convention"), FORMAT_2_DECODERS[name], strict=True)) for name in decoders
-        },
     }
     second = {}
     if served:

@@ -115,21 +115,33 @@ def as_measured(given: object) -> "Measured[Any]":
 def _same_fit(train: DenoisingStatistics, held_out: DenoisingStatistics) -> bool:
     """Whether what was fitted is the same, cell by cell, wherever both have a fit; a file rounds it to float32."""
     pairs = [(train.cells[name], cells) for name, cells in held_out.cells.items() if name in train.cells]
-    return np.array_equal(train.fitted_m, held_out.fitted_m) and all(
-        held.same_way(own, held_out.measured)
-        and (held.fitted is None or np.allclose(held.fitted, held.fitted_to(own).fitted, rtol=1e-5, atol=0))  # type: ignore[arg-type]
-        for own, held in pairs
-        if own.name != ALL
+    curves = [(train.curves[name], curve) for name, curve in held_out.curves.items() if name in train.curves]
+    return (
+        np.array_equal(train.fitted_m, held_out.fitted_m)
+        and all(own.same_fit(held, held_out.measured) for own, held in curves)
+        and all(
+            held.same_way(own, held_out.measured)
+            and (held.fitted is None or np.allclose(held.fitted, held.fitted_to(own).fitted, rtol=1e-5, atol=0))  # type: ignore[arg-type]
+            for own, held in pairs
+            if own.name != ALL
+        )
     )
 
 
 def _with_fit(train: DenoisingStatistics, held_out: DenoisingStatistics) -> DenoisingStatistics:
-    """Held-out statistics with what was fitted in each of their cells, which their file leaves to the training one."""
+    """Held-out statistics with what their file leaves to the training one: what was fitted in each of their cells, and
+    by which curve each timestep is decoded, also where it was measured there alone."""
     lack = {name: cells for name, cells in held_out.cells.items() if cells.fitted is None and name in train.cells}
-    if not lack:
+    known = {
+        name: curve for name, curve in held_out.curves.items() if curve.fitted is not None and name in train.curves
+    }
+    if not lack and not known:
         return held_out
     return replace(
-        held_out, cells=dict(held_out.cells) | {name: each.fitted_to(train.cells[name]) for name, each in lack.items()}
+        held_out,
+        cells=dict(held_out.cells) | {name: each.fitted_to(train.cells[name]) for name, each in lack.items()},
+        curves=dict(held_out.curves)
+        | {name: replace(each, training=train.curves[name].training) for name, each in known.items()},
     )
 
 

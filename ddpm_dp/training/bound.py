@@ -8,6 +8,8 @@ from ddpm_dp.gaussians import decoder_log_likelihood
 from ddpm_dp.models.trained import at
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.variances import FAMILIES, step_nats
+from ddpm_dp.variances.decoders import smallest_posterior
+from ddpm_dp.variances.fields import between
 
 LEARNED = FAMILIES["learned"]
 
@@ -33,7 +35,7 @@ def bound_term(noise: NoiseSchedule, x_0: Tensor, t: Tensor, residual: Tensor, v
         # in float64, on the CPU: a bin far out in the tail has no mass in float32
         x, off, v = (tensor[first].cpu().double() for tensor in (x_0, residual, v))
         xhat_0 = x + float(noise.sigma[1] / noise.alpha[1]) * off
-        variance = LEARNED.decoder.variance(noise, 1, seen=v)
+        variance = between(noise, 1, np.log(smallest_posterior(noise)), v).exp()
         nats = -decoder_log_likelihood(x, xhat_0, variance, levels) / x[0].numel()
         terms = terms.index_copy(0, first, nats.to(terms))
     return terms

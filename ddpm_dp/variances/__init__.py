@@ -1,21 +1,22 @@
 """The reverse variance: p(x_s | x_t) is Gaussian, and a family says how wide, and what a step of that width costs.
 
-| name        | rho(t, s), s > 0          | decoder's variance, s = 0              | source                          |
-|-------------|---------------------------|----------------------------------------|---------------------------------|
-| `posterior` | 1                         | beta~_{2|1} at t = 1, sigma_t^2 beyond | Ho et al. 2020, "small"         |
-| `beta`      | sigma_t^2 / sigma_s^2     | the same                               | Ho et al. 2020, "large"         |
-| `analytic`  | 1 + (snr_s - snr_t) m_t   | m_t                                    | Bao et al. 2022, Analytic-DPM   |
-| `learned`   | (sigma_t^2 / sigma_s^2)^v | (sigma_t^2)^v (beta~_{2|1})^(1 - v)    | Nichol & Dhariwal 2021          |
-| `predicted` | 1 + (snr_s - snr_t) u     | u                                      | after Bao et al. 2022, Extended |
-| `calibrated`| 1 + (snr_s - snr_t) m_b   | as `learned` or `predicted`            | this project                    |
-| `local`     | 1 + (snr_s - snr_t) m_b   | m_t; as `learned` where there is a v   | this project                    |
-| `spectral`  | 1 + (snr_s - snr_t) m_b   | the same                               | this project                    |
+| name        | rho(t, s), s > 0          | source                          |
+|-------------|---------------------------|---------------------------------|
+| `posterior` | 1                         | Ho et al. 2020, "small"         |
+| `beta`      | sigma_t^2 / sigma_s^2     | Ho et al. 2020, "large"         |
+| `analytic`  | 1 + (snr_s - snr_t) m_t   | Bao et al. 2022, Analytic-DPM   |
+| `learned`   | (sigma_t^2 / sigma_s^2)^v | Nichol & Dhariwal 2021          |
+| `predicted` | 1 + (snr_s - snr_t) u     | after Bao et al. 2022, Extended |
+| `calibrated`| 1 + (snr_s - snr_t) m_b   | this project                    |
+| `local`     | 1 + (snr_s - snr_t) m_b   | this project                    |
+| `spectral`  | 1 + (snr_s - snr_t) m_b   | this project                    |
 
 m_t is the model's mean squared error per dimension at timestep t, fitted on training data. v in [0, 1] and u > 0 are
 second outputs of a network, one number per coordinate: v as trained by the bound, u a prediction of its squared error.
-For continuous data the decoder of `local` and `spectral` has their own cells' m_b.
 m_b is the mean squared error of cell b, fitted as m_t is: cells are bins of v or u (`calibrated`), or of a score that
 xhat_0 has, for pixels (`local`) or for the coefficients of a block DCT (`spectral`).
+
+The last step, s = 0, is the decoder's, and is the same for all families: see `decoders.py`.
 """
 
 from ddpm_dp.registry import Registry

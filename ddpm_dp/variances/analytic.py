@@ -8,7 +8,6 @@ from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.solver import LogAffineCosts
 from ddpm_dp.statistics import Cells, DenoisingStatistics
 from ddpm_dp.variances.base import Form, OneNumber
-from ddpm_dp.variances.decoders import DECODERS
 
 
 class Analytic(OneNumber):
@@ -22,7 +21,6 @@ class Analytic(OneNumber):
     words = "rho = 1 + (snr_s - snr_t) m_t"
     source = "Bao et al. 2022, Analytic-DPM"
     fitted = True
-    decoder = DECODERS["analytic"]
 
     def log_rho(self, noise: NoiseSchedule, t: Any, s: Any, cells: Cells | None = None, seen: Any = None) -> Any:
         assert cells is not None and cells.fitted is not None, "fitted_cells gives a fitted family its cells"

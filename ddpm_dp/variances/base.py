@@ -21,7 +21,6 @@ from ddpm_dp.solver.costs import FormCosts
 from ddpm_dp.statistics import Cells, DenoisingStatistics
 from ddpm_dp.variances.bases import PIXELS, Basis
 from ddpm_dp.variances.curves import rate_form
-from ddpm_dp.variances.decoders import Decoder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +66,6 @@ class ReverseVariance(Whole, abstract=True):
         output: the second output of the network that it reads, a name in `OUTPUTS`, or None.
         cells: which `Cells` of the statistics price it: "all" has one cell, m_t; those of an output have its name.
         fitted: whether rho needs numbers that were fitted on training images (the `fitted` of those cells).
-        decoder: the decoder p(x_0 | x_t) that goes with it.
     """
 
     name: str
@@ -76,7 +74,6 @@ class ReverseVariance(Whole, abstract=True):
     output: str | None
     cells: str
     fitted: bool
-    decoder: Decoder
 
     def __init_subclass__(cls, abstract: bool = False, **rest: Any):
         super().__init_subclass__(abstract, **rest)
@@ -120,46 +117,11 @@ class ReverseVariance(Whole, abstract=True):
         Curves are good for 1e-9 of a step (`curves.py`).
         """
 
-    def first(self, statistics: DenoisingStatistics) -> np.ndarray:
-        """(G, T + 1) nats L(t, 0), the decoder's price in each group of the measured images.
-
-        Raises ValueError if it was measured with another convention than this version's.
-        """
-        measured = statistics.decoders[self.decoder.name]
-        if dict(measured.convention) != self.decoder.convention:
-            raise ValueError(
-                f"The decoder {measured.name!r} was measured with another convention ({measured.words}) than this "
-                f"version's ({self.decoder.words}); measure again."
-            )
-        return measured.nats
-
-    def decoder_words(self, levels: int | None) -> str:
-        """The decoder that `first` prices, for images of so many grey levels: it stands beside every bits/dim."""
-        grid = "density of continuous data" if levels is None else f"discretised to {levels} grey levels"
-        return f"Gaussian, {grid}, {self.decoder.words}"
-
-    def decode(
-        self, noise: NoiseSchedule, t: int, x_0: Tensor, answer: Prediction, levels: int | None, m: Any, cells: Any
-    ) -> Tensor:
-        """(n,) nats -log p(x_0 | x_t) of each image: `first` is their mean, but for the noise in x_t.
-
-        x_0 (n, *shape) and the denoiser's answer at x_t are float64, on the CPU; m is m_t as fitted on training images,
-        `cells` as in `log_rho`.
-        """
-        import torch
-
-        from ddpm_dp.gaussians import decoder_log_likelihood
-
-        variance = self.decoder.variance(noise, t, m, answer.second(self.decoder.output))
-        return -decoder_log_likelihood(x_0, answer.x0, torch.as_tensor(variance, dtype=x_0.dtype), levels)
-
     def why_not(self, statistics: DenoisingStatistics) -> str | None:
         """What these statistics lack for this family to be priced, as the end of a sentence; None if nothing."""
         if self.cells not in statistics.cells:
             second = "a network with a second output; the measured one has no such"
             return second if self.output else f"the cells {self.cells!r}, which were not measured"
-        if self.decoder.name not in statistics.decoders:
-            return f"the price of the decoder {self.decoder.name!r}, which was not measured"
         cells = statistics.cells[self.cells]
         if self.fitted and cells.fitted is None:
             return (

@@ -8,7 +8,6 @@ from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.solver import AffineCosts
 from ddpm_dp.statistics import Cells, DenoisingStatistics
 from ddpm_dp.variances.base import Form, OneNumber
-from ddpm_dp.variances.decoders import DECODERS
 
 
 class Beta(OneNumber):
@@ -22,7 +21,6 @@ class Beta(OneNumber):
     words = "rho = sigma_t^2 / sigma_s^2"
     source = 'Ho et al. 2020, "large"'
     fitted = False
-    decoder = DECODERS["fixed"]
 
     def log_rho(self, noise: NoiseSchedule, t: Any, s: Any, cells: Cells | None = None, seen: Any = None) -> Any:
         return np.log(noise.sigma2[t] / noise.sigma2[s])

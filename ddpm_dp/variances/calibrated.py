@@ -7,7 +7,6 @@ from typing import Any
 from ddpm_dp.outputs import OUTPUTS
 from ddpm_dp.statistics import Cells
 from ddpm_dp.variances.base import FittedCells, ReverseVariance
-from ddpm_dp.variances.decoders import DECODERS
 
 
 class Calibrated(FittedCells):
@@ -22,7 +21,6 @@ class Calibrated(FittedCells):
     source = "this project, after Bao et al. 2022"
     output: str | None = "v"
     cells = "v"
-    decoder = DECODERS["learned"]
 
     def reading(self, output: str | None) -> ReverseVariance:
         return next((each for each in (BY_V, BY_U) if each.output == output), self)
@@ -41,7 +39,6 @@ class Calibrated(FittedCells):
 class _ByU(Calibrated):
     output = "u"
     cells = "u"
-    decoder = DECODERS["predicted"]
 
 
 BY_V, BY_U = Calibrated(), _ByU()

@@ -8,7 +8,6 @@ from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.statistics import Cells, DenoisingStatistics
 from ddpm_dp.variances.base import Form, PerCell
 from ddpm_dp.variances.curves import exponent_form
-from ddpm_dp.variances.decoders import DECODERS
 
 
 class Learned(PerCell):
@@ -20,7 +19,6 @@ class Learned(PerCell):
     output = "v"
     cells = "v"
     fitted = False
-    decoder = DECODERS["learned"]
 
     def log_rho(self, noise: NoiseSchedule, t: Any, s: Any, cells: Cells | None = None, seen: Any = None) -> Any:
         return seen * np.log(noise.sigma2[t] / noise.sigma2[s])

@@ -8,7 +8,6 @@ from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.solver import AffineCosts
 from ddpm_dp.statistics import Cells, DenoisingStatistics
 from ddpm_dp.variances.base import Form, OneNumber
-from ddpm_dp.variances.decoders import DECODERS
 
 
 class Posterior(OneNumber):
@@ -18,7 +17,6 @@ class Posterior(OneNumber):
     words = "rho = 1"
     source = 'Ho et al. 2020, "small"'
     fitted = False
-    decoder = DECODERS["fixed"]
 
     def log_rho(self, noise: NoiseSchedule, t: Any, s: Any, cells: Cells | None = None, seen: Any = None) -> Any:
         return np.zeros(np.broadcast_shapes(np.shape(t), np.shape(s)))

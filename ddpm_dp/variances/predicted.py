@@ -8,7 +8,6 @@ from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.statistics import Cells, DenoisingStatistics
 from ddpm_dp.variances.base import Form, PerCell
 from ddpm_dp.variances.curves import rate_form
-from ddpm_dp.variances.decoders import DECODERS
 
 
 class Predicted(PerCell):
@@ -20,7 +19,6 @@ class Predicted(PerCell):
     output = "u"
     cells = "u"
     fitted = False
-    decoder = DECODERS["predicted"]
 
     def log_rho(self, noise: NoiseSchedule, t: Any, s: Any, cells: Cells | None = None, seen: Any = None) -> Any:
         rate = seen * (noise.snr[s] - noise.snr[t])

@@ -155,7 +155,8 @@ def held_out(train_stats, test_stats, path):
 def gain(train_stats, test_stats, path, other):
     snr, per_group = test_stats.noise.snr, {}
     for name, stops in {"path": path, "other": other}.items():
-        total = test_stats.decoder["analytic"][:, stops[1]].copy()
+        m = test_stats.fitted_m[stops[1]]
+        total = test_stats.d / 2 * (np.log(2 * np.pi * m) + test_stats.squared_error[:, stops[1]] / m)
         for s, t in zip(stops[1:], stops[2:]):
             rho = 1 + (snr[s] - snr[t]) * train_stats.m[t]
             e2 = test_stats.squared_error[:, t]

@@ -92,14 +92,14 @@ def test_prices_are_improved_diffusions_terms_of_the_bound(change):
     network = TheirUNet(2 if flags["learn_sigma"] else 1).double()
     denoiser = from_improved_diffusion(network, network.state_dict(), flags)
     images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8)) * 2 / 255 - 1
-    prices = step_costs(measure(denoiser, images, seed=5, progress=False), denoiser.variance)
+    prices = step_costs(measure(denoiser, images, seed=5, progress=False), denoiser.variance, "published")
     for path in (range(41), [0, 1, 2, 7, 19, 20, 40], [0, 2, 3, 40]):
         ours = ddpm_dp.bits_per_dim(prices.of(path).steps, 64)
         theirs = vlb_terms(network, flags, images, 5, to_improved_diffusion(path))
         # learned: 256 bins of v, h = 1/255, and h^2 / 8 f'' of a step, whose f'' is up to log(rho)^2 times the step
         np.testing.assert_allclose(ours[1:], theirs[1:], rtol=2e-4 if flags["learn_sigma"] else 1e-9)
-        if path[1] == 1 and path[2] == 2:  # else their decoder's variance depends on the path's second step, too
-            np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-6)
+        # Their decoder, whose variance depends on the path's second step: as close as its curve is.
+        np.testing.assert_allclose(ours[0], theirs[0], rtol=5e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(("rescale", "seen"), [(True, 6 * 1000 / 40), (False, 6)])

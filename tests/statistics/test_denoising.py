@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ddpm_dp import measure, solve, step_costs
-from ddpm_dp.statistics import Cells
+from ddpm_dp.statistics import Cells, DecoderPrices
 
 
 def test_nan_in_statistics_is_refused(statistics):
@@ -22,11 +22,10 @@ def test_nan_in_statistics_is_refused(statistics):
         replace(statistics, cells={"all": few})
     with pytest.raises(ValueError, match="lack the cell 'all'"):
         replace(statistics, cells={})
-    prices = replace(statistics.decoders["fixed"], nats=statistics.decoder["fixed"][:, 1:])
     with pytest.raises(ValueError, match="groups x"):
-        replace(statistics, decoders={"fixed": prices})
+        replace(statistics, decoders={"fixed": DecoderPrices("fixed", statistics.squared_error[:, 1:])})
     with pytest.raises(ValueError, match="decoder 'fixed' is NaN at t = 3"):
-        replace(prices, nats=broken)
+        DecoderPrices("fixed", broken)
 
 
 def test_statistics_of_some_groups_are_those_of_their_images(mixture, points):

@@ -46,8 +46,6 @@ def test_file_of_fewer_timesteps_is_short_and_the_same(mixture, points, tmp_path
     full, few = (measure(mixture, points, timesteps=n, progress=False) for n in (None, 20))
     again = DenoisingStatistics.load(few.save(tmp_path / "few.npz"))
     assert np.array_equal(again.squared_error, few.squared_error) and np.array_equal(again.fitted_m, few.fitted_m)
-    for name, nats in few.decoder.items():
-        assert np.array_equal(again.decoder[name], nats)
     full.save(tmp_path / "full.npz")
     assert (tmp_path / "few.npz").stat().st_size < 0.4 * (tmp_path / "full.npz").stat().st_size
 

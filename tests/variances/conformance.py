@@ -6,21 +6,23 @@ Each compares with a calculation that shares nothing with the family's own price
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from ddpm_dp import DenoisingStatistics, Measured, measure, negative_elbo, sample, solve, step_costs
-from ddpm_dp.gaussians import decoder_log_likelihood
 from ddpm_dp.statistics import ALL
-from ddpm_dp.variances import FAMILIES, ReverseVariance, served
+from ddpm_dp.variances import DECODERS, FAMILIES, ReverseVariance, served
 from tests.conftest import draw
 from tests.variances.small import TwoHeaded
 
 N = 2000  # images, or points
+HELD_OUT = 500
 SHAPES = [(2,), (3, 4, 4)]  # points, and images in colour
 STEPS = [(2, 1), (40, 7), (90, 89), (100, 1), (100, 30)]
 EPS = np.finfo(float).eps
@@ -33,7 +35,7 @@ def passes(
     """Training and held-out statistics of a model: one pass serves all the families that there are."""
     denoiser = TwoHeaded(output, shape)
     train = measure(denoiser, draw(denoiser, N, seed=1), progress=False)
-    return train, measure(denoiser, draw(denoiser, 500, seed=2), fitted=train, progress=False)
+    return train, measure(denoiser, draw(denoiser, HELD_OUT, seed=2), fitted=train, progress=False)
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,15 @@ def standard_errors_are_those_of_the_spread(case: Case) -> None:
 
 
 def price_is_the_simulation(case: Case) -> None:
-    """The sum of a path's prices against `negative_elbo`, within 3 standard errors of both."""
-    path = [0, 2, 30, 31, 100]
+    """The sum of a path's prices, held out, against `negative_elbo`, within 3 standard errors of both.
+
+    (On the images that it was fitted to, a family of 256 bins is cheaper than on other noise.)
+    """
+    path, points = [0, 2, 30, 31, 100], draw(case.denoiser, HELD_OUT, seed=2)
     settings = {"variance": case.family.name, "statistics": case.train, "seed": 3}
-    direct = negative_elbo(case.denoiser, case.points, path, **settings).sum(1)
-    price = step_costs(case.train, case.family.name).of(path)
-    assert abs(direct.mean() - price.total) < 3 * math.hypot(price.standard_error, direct.std() / math.sqrt(N))
+    direct = negative_elbo(case.denoiser, points, path, **settings).sum(1)
+    price = step_costs(case.held_out, case.family.name).of(path)
+    assert abs(direct.mean() - price.total) < 3 * math.hypot(price.standard_error, direct.std() / math.sqrt(HELD_OUT))
 
 
 def groups_average_to_the_mean(case: Case) -> None:
@@ -199,32 +204,36 @@ def sampler_has_the_priced_covariance(case: Case) -> None:
     torch.testing.assert_close(root.T @ root, case.covariances(t, s, x_t[:1])[0], rtol=0, atol=100 * EPS)
 
 
-def decoder_is_priced_as_it_says(case: Case) -> None:
-    """-log p(x_0 | x_t) on the draws of the pass: N(x_0; xhat_0, its variance), and as the family has it."""
-    t, few, noise = 7, case.points[:20], case.denoiser.noise
+def decoders_are_priced_as_they_say(case: Case) -> None:
+    """-log p(x_0 | x_t) on the draws of the pass, under every decoder: its price is the mean of what it says of images.
+
+    Where bins of v or u are asked for, twenty images are too few (`price_is_exact_on_the_draws_of_the_pass`).
+    """
+    few, noise = case.points[:20], case.denoiser.noise
     statistics = measure(case.denoiser, few, progress=False)
-    family, decoder = case.family.reading(case.denoiser.second), case.family.decoder
-    prediction = case.denoiser.at(torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(20)), t)
-    variance = decoder.variance(noise, t, statistics.fitted_m[t], prediction.second(decoder.output))
-    pixels = decoder_log_likelihood(
-        torch.from_numpy(few), prediction.x0, torch.as_tensor(variance, dtype=torch.float64), None
-    )
-    cells = family.fitted_cells(statistics, case.denoiser.id)
-    own = family.decode(noise, t, torch.from_numpy(few), prediction, None, statistics.fitted_m[t], cells)
-    pairs = [(-pixels, statistics.decoders[decoder.name].nats), (own, family.first(statistics))]
-    for nats, prices in pairs:
-        found = statistics.mean(prices)[0][t]
-        # The mean over 20 images, of terms up to a hundred times as large as the result.
-        assert abs(found - nats.mean().item()) < 20 * 100 * EPS * max(1, abs(nats.mean().item()))
-    assert statistics.decoders[decoder.name].words == decoder.words
-    assert statistics.decoders[decoder.name].convention == decoder.convention
-    assert family.decoder_words(256).endswith(decoder.words)
+    family, x_0 = case.family.reading(case.denoiser.second), torch.from_numpy(few)
+    for t, decoder in product((1, 7), DECODERS.values()):
+        prices = decoder.prices(family, statistics)
+        found = prices.mean(np.array([20]), np.array([t]))[0]
+        by_group = prices.of_groups(np.array([20]), np.array([t]))
+        assert abs(statistics.mean(by_group)[0][0] - found) <= 1e-9 * abs(found) or found == np.inf
+        prediction = case.denoiser.at(torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(20)), t)
+        ask = partial(decoder.decode, family, noise, t, 20, x_0, prediction, None, statistics)
+        if found == np.inf:
+            with pytest.raises(ValueError, match="decodes from t = 1 alone"):
+                ask()
+        elif not (family.output and (decoder.attached or decoder.fitted)):
+            nats = ask().mean().item()
+            # The mean over 20 images, of terms up to a hundred times as large as the result.
+            assert abs(found - nats) < 20 * 100 * EPS * max(1, abs(nats))
 
 
 def held_out_prices_are_honest(case: Case) -> None:
     """What was fitted stays the training one; fitting it to held-out images would flatter, and is refused."""
-    costs, path = step_costs(case.held_out, case.family.name), [0, 3, 30, 100]
-    refitted = step_costs(case.held_out.fitted_to(case.held_out), case.family.name)
+    path, again = [0, 3, 30, 100], case.held_out.fitted_to(case.held_out)
+    costs, refitted = (step_costs(each, case.family.name, "fixed") for each in (case.held_out, again))
+    own, flattered = (step_costs(each, case.family.name).of(path).steps[0] for each in (case.held_out, again))
+    assert flattered < own  # the decoder, whatever the family
     if case.family.fitted:
         assert refitted.of(path).total < costs.of(path).total
         train, held_out = (each.cells[case.family.cells] for each in (case.train, case.held_out))
@@ -233,7 +242,7 @@ def held_out_prices_are_honest(case: Case) -> None:
     else:
         assert refitted.of(path).total == costs.of(path).total
     Measured(case.train, case.held_out)
-    alone = measure(case.denoiser, draw(case.denoiser, 500, seed=2), progress=False)
+    alone = measure(case.denoiser, draw(case.denoiser, HELD_OUT, seed=2), progress=False)
     for train, held_out in ((case.train, alone), (case.train, case.train), (case.held_out, case.held_out)):
         try:
             Measured(train, held_out)
@@ -243,11 +252,11 @@ def held_out_prices_are_honest(case: Case) -> None:
 
 
 def file_keeps_the_prices(case: Case) -> None:
-    """Written and read again: the same prices, but for what the file rounds to float32 (24 bits)."""
+    """Written and read again: the same prices, but for what the file rounds: shares and errors to 18 bits."""
     file = case.train.save(case.folder / f"{case.family.name}.npz")
     again = DenoisingStatistics.load(file)
     before, after = (step_costs(each, case.family.name) for each in (case.train, again))
-    np.testing.assert_allclose(after.of([0, 3, 30, 100]).steps, before.of([0, 3, 30, 100]).steps, rtol=2.0**-22)
+    np.testing.assert_allclose(after.of([0, 3, 30, 100]).steps, before.of([0, 3, 30, 100]).steps, rtol=2.0**-18)
     assert after.of([0, 3, 30, 100]).standard_error > 0
 
 
@@ -284,7 +293,7 @@ CHECKS: list[Callable[[Case], None]] = [
     groups_average_to_the_mean,
     form_is_the_table,
     sampler_has_the_priced_covariance,
-    decoder_is_priced_as_it_says,
+    decoders_are_priced_as_they_say,
     held_out_prices_are_honest,
     file_keeps_the_prices,
     a_missing_second_output_is_refused,

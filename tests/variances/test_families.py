@@ -9,7 +9,7 @@ import torch
 from ddpm_dp import measure, negative_elbo, sample, step_costs
 from ddpm_dp.measuring.observers import OBSERVERS
 from ddpm_dp.registry import Registry
-from ddpm_dp.variances import DECODERS, FAMILIES, SCALAR, ReverseVariance, served
+from ddpm_dp.variances import FAMILIES, SCALAR, ReverseVariance, served
 from ddpm_dp.variances.base import OneNumber
 from ddpm_dp.variances.bases import Basis
 from ddpm_dp.variances.decoders import Decoder
@@ -40,7 +40,6 @@ class Quarter(OneNumber):
     words = "rho = (sigma_t^2 / sigma_s^2)^(1/4)"
     source = "nobody"
     fitted = False
-    decoder = DECODERS["fixed"]
 
     def log_rho(self, noise, t, s, cells=None, seen=None):
         return np.log(noise.sigma2[t] / noise.sigma2[s]) / 4
@@ -94,7 +93,7 @@ def test_a_family_has_its_own_basis(with_more, tmp_path):
     assert abs(case.covariances(100, 30, x_t)[0, 0, 1]) > 0.1  # not diagonal in pixels
     next(check for check in CHECKS if check.__name__ == "sampler_has_the_priced_covariance")(case)
     few, t, s = case.points[:50], 100, 30
-    direct = negative_elbo(case.denoiser, few, [0, s, t], variance="turned", seed=4)[:, 2]
+    direct = negative_elbo(case.denoiser, few, [0, s, t], variance="turned", decoder="fixed", seed=4)[:, 2]
     rng, noise = torch.Generator().manual_seed(4), case.denoiser.noise
     torch.randn((50, 2), generator=rng, dtype=torch.float64)  # the step from s to 0 comes first
     x_0 = torch.from_numpy(few)
@@ -115,12 +114,12 @@ def test_every_family_has_an_observer_of_its_cells():
 
 
 def test_a_half_written_family_is_refused_when_it_is_defined():
-    with pytest.raises(TypeError, match="NoPrice lacks fitted, decoder, form, log_rho, which every"):
+    with pytest.raises(TypeError, match="NoPrice lacks fitted, form, log_rho, which every"):
 
         class NoPrice(OneNumber):
             name, words, source = "no-price", "rho = ?", "nobody"
 
-    with pytest.raises(TypeError, match="Bare lacks name, words, source, output, cells, fitted, decoder, .*prices"):
+    with pytest.raises(TypeError, match="Bare lacks name, words, source, output, cells, fitted, .*prices"):
 
         class Bare(ReverseVariance):
             pass
@@ -130,7 +129,7 @@ def test_a_half_written_family_is_refused_when_it_is_defined():
         class Unheard(Quarter):
             output = "w"
 
-    with pytest.raises(TypeError, match="Wide lacks words, convention, variance, which every Decoder owes"):
+    with pytest.raises(TypeError, match="Wide lacks words, source, decode, prices, why_not, which every Decoder owes"):
 
         class Wide(Decoder):
             name = "wide"
@@ -161,40 +160,6 @@ def test_served_families_are_those_of_both_measurements(statistics):
     anyone = {*SCALAR, "local", "spectral"}
     assert {*served(statistics)} == anyone and {*served(with_v)} == {*anyone, "learned", "calibrated"}
     assert {*served(with_v, statistics)} == anyone
-
-
-class SeesElse(Quarter):
-    """A family for this test alone: rho follows x_t, the decoder follows v."""
-
-    name = "sees-else"
-    output = "v"
-    decoder = DECODERS["learned"]
-
-    def see(self, prediction):
-        return 1 + prediction.x0**2
-
-    def log_rho(self, noise, t, s, cells=None, seen=None):
-        return seen.log()
-
-
-class FittedDecoder(Quarter):
-    """A family for this test alone: rho needs nothing, its decoder needs m_t."""
-
-    name = "fitted-decoder"
-    decoder = DECODERS["analytic"]
-
-
-def test_the_decoder_gets_what_it_reads_and_is_never_guessed(monkeypatch):
-    for family in (SeesElse(), FittedDecoder()):
-        monkeypatch.setitem(FAMILIES._entries, family.name, family)
-    denoiser = TwoHeaded("v")
-    points = [[0.3, -0.1], [0.5, 0.2]]
-    nats = {
-        name: negative_elbo(denoiser, points, [0, 5, 100], variance=name)[:, 1] for name in ("sees-else", "learned")
-    }
-    np.testing.assert_array_equal(nats["sees-else"], nats["learned"])  # the same draw, the same decoder
-    with pytest.raises(ValueError, match="decoder of variance='fitted-decoder' needs m_t; give statistics="):
-        negative_elbo(denoiser, points, [0, 5, 100], variance="fitted-decoder")
 
 
 def test_what_a_family_lacks_is_told(monkeypatch, mixture, statistics):

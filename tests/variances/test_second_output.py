@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Normal
 
 from ddpm_dp import (
     DenoisingStatistics,
@@ -33,8 +32,8 @@ def case(request):
 @pytest.mark.parametrize("path", [[0, 1, 100], [0, 2, 30, 31, 100], list(range(0, 101, 5))])
 def test_price_is_the_elbo_simulated_directly(case, path):
     variance, denoiser, points, statistics = case
-    direct = negative_elbo(denoiser, points, path, variance=variance, seed=3).sum(1)
-    price = step_costs(statistics, variance).of(path)
+    direct = negative_elbo(denoiser, points, path, variance=variance, decoder="fixed", seed=3).sum(1)
+    price = step_costs(statistics, variance, "fixed").of(path)
     error = math.hypot(price.standard_error, direct.std() / math.sqrt(len(direct)))
     assert abs(direct.mean() - price.total) < 3 * error
     # The errors are of one size: that of the histogram's price takes the second outputs of all groups to be alike,
@@ -69,21 +68,6 @@ def test_histogram_error_is_within_its_bound(case):
             assert bound < 0.01 * abs(direct) + 1e-3
 
 
-def test_decoder_is_that_of_its_convention(case):
-    variance, denoiser, points, statistics = case
-    noise, t = denoiser.noise, 7
-    smallest = noise.posterior(2, 1).variance
-    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal(2) for i in range(len(points))])
-    x_0 = torch.from_numpy(points)
-    prediction = denoiser(noise.alpha[t] * x_0 + noise.sigma[t] * torch.from_numpy(eps), torch.tensor([t]))
-    if variance == "learned":
-        spread = torch.exp(prediction.v * np.log(noise.sigma2[t]) + (1 - prediction.v) * np.log(smallest))
-    else:
-        spread = prediction.u
-    nats = -Normal(prediction.x0, spread.sqrt()).log_prob(x_0).sum(1).mean().item()
-    assert statistics.mean(statistics.decoder[variance])[0][t] == pytest.approx(nats, rel=1e-9)
-
-
 def test_constant_v_gives_back_the_two_bounds(mixture, points):
     class Constant(MixtureDenoiser):
         second, value = "v", 0.0
@@ -102,7 +86,7 @@ def test_file_keeps_the_second_output(case, tmp_path):
     variance, _, _, statistics = case
     again = DenoisingStatistics.load(statistics.save(tmp_path / "stats.npz"))
     price, kept = (step_costs(s, variance).of([0, 5, 40, 100]).total for s in (statistics, again))
-    assert kept == pytest.approx(price, rel=2.0**-22)  # its histograms are kept in float32
+    assert kept == pytest.approx(price, rel=2.0**-18)  # its histograms are kept to 18 bits
     assert (
         solve(step_costs(again, variance)).path(5).tolist() == solve(step_costs(statistics, variance)).path(5).tolist()
     )

@@ -11,7 +11,6 @@ from scipy.fft import dctn
 
 from ddpm_dp import DenoisingStatistics, Measured, MixtureDenoiser, NoiseSchedule, measure, step_costs
 from ddpm_dp.statistics import Cells
-from ddpm_dp.statistics.decoding import DecoderPrices
 from ddpm_dp.variances import DECODERS, FAMILIES
 from ddpm_dp.variances.bases import COLOURS, BlockDct, blocks_for
 from ddpm_dp.variances.scores import BINS, Score
@@ -166,11 +165,6 @@ def gaussian_in_a_basis(noise: NoiseSchedule, basis: BlockDct, variances: np.nda
         levels=None,
         counts=one,
         cells={"all": Cells.one(m[None], one, m), "spectral": each},
-        decoders={
-            "analytic": DecoderPrices(
-                "analytic", DECODERS["analytic"].words, DECODERS["analytic"].convention, np.zeros((1, T + 1))
-            )
-        },
         prior=np.array([prior]),
         model_id="exact",
         data_id="exact",
@@ -196,7 +190,7 @@ def test_every_path_of_a_gaussian_in_the_basis_has_its_exact_likelihood(variance
 
 
 def test_the_decoder_of_continuous_data_is_the_gaussian_of_the_cells():
-    """`first` and `negative_elbo`'s last column, on data that is Gaussian in the basis but not in pixels.
+    """The fitted decoder's price, and what it says of images, on data that is Gaussian in the basis but not in pixels.
 
     Against torch's MultivariateNormal with the covariance that the sampler would have, on the draws of the pass.
     """
@@ -212,8 +206,9 @@ def test_the_decoder_of_continuous_data_is_the_gaussian_of_the_cells():
     covariance = torch.einsum("ic,nc,jc->nij", rows, rates.flatten(1), rows)
     normal = torch.distributions.MultivariateNormal(answer.x0.flatten(1), covariance)
     expected = -normal.log_prob(torch.from_numpy(points).flatten(1))
-    decoded = family.decode(noise, t, torch.from_numpy(points), answer, None, statistics.fitted_m[t], cells)
+    fitted, at = DECODERS["fitted"], np.array([t])
+    decoded = fitted.decode(family, noise, t, 0, torch.from_numpy(points), answer, None, statistics)
     torch.testing.assert_close(decoded, expected, rtol=1e-10, atol=1e-10)
-    first = statistics.mean(family.first(statistics))[0][t]
+    first = fitted.prices(family, statistics).mean(at, at)[0]
     assert abs(first - expected.mean().item()) < 1e-10 * max(1, abs(first))
-    assert "in each cell" in family.decoder_words(None) and "grey levels" in family.decoder_words(256)
+    assert "in each cell" in fitted.in_words(family, None) and "grey levels" in fitted.in_words(family, 256)

@@ -1,3 +1,0 @@
-from ddpm_dp.explorer.page import main
-
-raise SystemExit(main())

@@ -1,0 +1,10 @@
+// What the theme leaves out for those who use keys or a screen reader (tests/explorer/test_book_pages.py asks axe-core).
+
+for (const head of document.querySelectorAll("thead")) if (!head.textContent.trim()) head.remove();
+for (const code of document.querySelectorAll("pre")) if (code.scrollWidth > code.clientWidth) code.tabIndex = 0;
+for (const [place, name] of [
+  [".sidebar-drawer", "The course"],
+  [".toc-drawer", "This page"],
+]) {
+  document.querySelector(place)?.setAttribute("aria-label", name);
+}
