@@ -251,6 +251,10 @@ def test_the_tour_goes_by_arrow_keys_and_a_lecturer_uncovers_sentences(screen):
         screen.page.keyboard.press("ArrowRight")
         screen.settle()
     assert len(set(titles)) == 5 and "view=play" in screen.link()
+    screen.open("view=tour&scene=4&lecture=yes&said=1&rival=quadratic")
+    assert screen.page.locator(".scene .sentences p").count() == 2
+    screen.settle()
+    assert "With K = 32," in screen.text(".scene") and "rival=quadratic" in screen.link()
     screen.open("view=tour&scene=3&lecture=yes")
     assert screen.page.locator(".scene .sentences p").count() == 1
     screen.page.keyboard.press("PageDown")

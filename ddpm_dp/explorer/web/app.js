@@ -330,10 +330,9 @@ export function mount(root, data, host = PAGE) {
   /** A scene without a budget has its own. */
   function asked(link) {
     const found = stateOf(link, models);
-    const bare = found.state.view === "tour" && !new URLSearchParams(link).has("K");
-    return bare
-      ? { ...found, state: { ...found.state, ...sceneState(found.state.scene, found.state, models) } }
-      : found;
+    if (found.state.view !== "tour" || new URLSearchParams(link).has("K")) return found;
+    const { K } = sceneState(found.state.scene, found.state, models);
+    return { ...found, state: { ...found.state, K } };
   }
 
   function end() {
