@@ -22,6 +22,13 @@ def __getattr__(name: str) -> Any:
     """`Explorer`, once it is asked for: a page needs no Jupyter."""
     if name != "Explorer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ddpm_dp.explorer.widget import Explorer
-
+    try:
+        from ddpm_dp.explorer.widget import Explorer
+    except ModuleNotFoundError as error:
+        if error.name != "anywidget":
+            raise
+        raise ImportError(
+            "The explorer in a notebook needs anywidget: pip install 'ddpm-dp[notebooks]'. "
+            "As a page by itself it needs nothing: ddpm-dp explorer."
+        ) from error
     return Explorer

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ddpm_dp.explorer
 from ddpm_dp import load, sample, solve, step_costs
 from ddpm_dp.explorer import Explorer, Source
 from ddpm_dp.explorer.films import draw_films, films_of
@@ -117,6 +118,13 @@ def test_a_model_of_ones_own(statistics, held_out, mixture):
         Explorer(own, variances=("learned",))
     with pytest.raises(ValueError, match="names mine, mine; give each a name of its own"):
         Explorer(own, own)
+
+
+def test_without_anywidget_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)  # what an import finds where it is not installed
+    monkeypatch.delitem(sys.modules, "ddpm_dp.explorer.widget")
+    with pytest.raises(ImportError, match=r"pip install 'ddpm-dp\[notebooks\]'. As a page by itself it needs nothing"):
+        ddpm_dp.explorer.Explorer  # noqa: B018
 
 
 @pytest.fixture(scope="module")
