@@ -38,6 +38,19 @@ myst_heading_anchors = 3
 mathjax_path = "mathjax/tex-chtml.js"
 
 WIDGETS = "application/vnd.jupyter.widget-view+json"
+FINDING = "**Finding.**"
+# Markdown and formulas as somebody would read them out.
+PLAIN = {
+    r"\[([^\]]*)\]\([^)]*\)": r"\1",
+    r"\*+|`|\$": "",
+    r"\\leq?\b": "<=",
+    r"\\geq?\b": ">=",
+    r"\\cdot\b": "times",
+    r"\\mathrm\{(\w+)\}": r"\1",
+    r"\\([a-zA-Z]+)": r"\1",
+    r"\\": "",
+    r"\s+": " ",
+}
 EXPLORER = re.compile(r'data-ddpm-explorer="([^"]*)"')  # what an `Explorer` leaves where no kernel runs
 
 
@@ -102,10 +115,31 @@ def without_kernel(app, docname: str, source: list[str]) -> None:
 def on_paper(notebook: dict) -> dict:
     """What needs a live kernel goes: progress bars. The explorer's page needs none, and stays."""
     widgets = notebook["metadata"].pop("widgets", {}).get(WIDGETS.replace("view", "state"), {}).get("state", {})
-    for cell in notebook["cells"]:
+    for i, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] == "code":
             cell["outputs"] = [still for output in cell["outputs"] for still in stills(output, widgets)]
+            if any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+                cell["metadata"]["mystnb"] = {"image": {"alt": finding(notebook["cells"][i:])}}
     return notebook
+
+
+def finding(cells: list[dict]) -> str:
+    """What a picture shows, for those who cannot see it: the finding that follows it, in its author's words."""
+    said = [text for cell in cells for text in sayings(cell)]
+    found = next((text for text in said if text.startswith(FINDING)), None)
+    if found is None:
+        raise ValueError(f"No finding follows a picture; expected a text that begins with {FINDING!r}.")
+    plain = found.removeprefix(FINDING).split("\n\n")[0]
+    for pattern, words in PLAIN.items():
+        plain = re.sub(pattern, words, plain)
+    return plain.strip()
+
+
+def sayings(cell: dict) -> list[str]:
+    """The paragraphs that a cell says, or prints as Markdown."""
+    texts = ["".join(cell["source"])] if cell["cell_type"] == "markdown" else []
+    texts += ["".join(output.get("data", {}).get("text/markdown", "")) for output in cell.get("outputs", [])]
+    return [part for text in texts for part in re.split(r"\n\n(?=\*\*Finding)", text)]
 
 
 def stills(output: dict, widgets: dict) -> list[dict]:

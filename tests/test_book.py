@@ -95,9 +95,27 @@ def test_the_picture_of_a_widget_stays_in_the_book(book):
     }
     notebook = {
         "metadata": {"widgets": {"application/vnd.jupyter.widget-state+json": {"state": state}}},
-        "cells": [{"cell_type": "code", "outputs": [shown("bar"), picture, shown("box")]}],
+        "cells": [
+            {"cell_type": "code", "metadata": {}, "source": "", "outputs": [shown("bar"), picture, shown("box")]},
+            {"cell_type": "markdown", "source": "**Finding.** At $t \\le 3$ it is [dark](a.md).\n\nAnd more."},
+        ],
     }
-    assert book["on_paper"](notebook)["cells"][0]["outputs"] == [picture, picture]
+    cell = book["on_paper"](notebook)["cells"][0]
+    assert cell["outputs"] == [picture, picture]
+    assert cell["metadata"]["mystnb"]["image"]["alt"] == "At t <= 3 it is dark."
+    del notebook["cells"][1]
+    with pytest.raises(ValueError, match="No finding follows a picture"):
+        book["on_paper"](notebook)
+
+
+@each
+def test_every_picture_has_words_of_its_author(file, book):
+    """For those who cannot see it: the finding that follows."""
+    notebook = book["on_paper"](json.loads(file.read_text()))
+    for cell in notebook["cells"]:
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            words = cell["metadata"]["mystnb"]["image"]["alt"]
+            assert len(words.split()) > 8 and words.rstrip(")")[-1] in ".?:;" and not set("$`\\*") & set(words), words
 
 
 def test_an_explorer_is_its_page_in_the_book(book):
