@@ -139,7 +139,7 @@ def test_everybody_gets_the_points_that_they_deserve(name, course):
     for student, (filled_in, _) in class_.items():
         hand_in(release, filled_in, course / "submitted" / student / name / f"{name}.ipynb")
 
-    nbgrader(course, "autograde", name, "--Execute.timeout=20")
+    nbgrader(course, "autograde", name, "--Execute.timeout=60")
 
     unexpected = []
     with gradebook(f"sqlite:///{course}/gradebook.db") as book:

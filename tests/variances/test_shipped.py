@@ -32,4 +32,5 @@ def test_prices_are_the_simulation_of_what_ships(name):
     steps = [costs.prior_of_group, costs.first[:, 2], *costs.between.of_groups(path[2:], path[1:-1]).T]
     price, error = both.judge.mean(np.column_stack(steps))
     spread = direct.std(0, ddof=1) / math.sqrt(len(images))
-    assert (np.abs(direct.mean(0) - price) < 4.5 * np.hypot(error, spread)).all()
+    # The decoder of the digits costs nothing at t = 2, exactly: there both sides are 0.
+    assert (np.abs(direct.mean(0) - price) <= 4.5 * np.hypot(error, spread)).all()
