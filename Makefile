@@ -56,7 +56,7 @@ assignments: $(VENV)/all
 book: $(VENV)/all
 	rm -rf out/book out/doctrees
 	$(BIN)/sphinx-build -W --keep-going -q -c docs -d out/doctrees . out/book
-	$(BIN)/ddpm-dp explorer --out out/book/explorer.html
+	$(BIN)/ddpm-dp explorer digits emoji/hybrid --out out/book/explorer.html
 
 # The newest release of everything but torch, whose newest may be gigabytes of another build: the whole suite in an
 # environment of its own, then what is newer than in constraints.txt. Whether or not a test fails, the list is printed.

