@@ -26,11 +26,17 @@ def write_page(path: str | Path, sources: list[Source], variances: tuple[str, ..
 
     Raises ValueError if a model can be priced with none of the variances, OSError if the file cannot be written.
     """
+    data = with_films(sources, variances)
+    text = json.dumps(data) if Path(path).suffix == ".json" else page(data)
+    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def with_films(sources: list[Source], variances: tuple[str, ...]) -> dict[str, Any]:
+    """`page_data`, and of each model its films, or None."""
     data = page_data(sources, variances)
     for source, model in zip(sources, data["models"], strict=True):
         model["films"] = films_of(source, [family["name"] for family in model["families"]])
-    text = json.dumps(data) if Path(path).suffix == ".json" else page(data)
-    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return data
 
 
 def page(data: dict[str, Any]) -> str:

@@ -45,34 +45,31 @@ class Arrays:
     _places: dict[tuple[str, bytes], int] = field(default_factory=dict)
 
     def put(self, values: Any, dtype: str) -> int:
-        """Where these values are kept, as little-endian `f8`, `f4` or `u2`. Raises ValueError if one is not finite."""
-        _require_finite(values)
-        array = np.ascontiguousarray(values, dtype=f"<{dtype}")
-        return self._put(array, {"type": dtype})
+        """Where these values are kept, as little-endian numbers of that type, one of those that web/model.js reads.
+
+        Raises ValueError if one is not finite.
+        """
+        if not np.isfinite(np.asarray(values, dtype=float)).all():
+            raise ValueError("A page cannot show numbers that are not finite; measure the model again.")
+        key = dtype, np.ascontiguousarray(values, dtype=f"<{dtype}").tobytes()
+        if key not in self._places:
+            self._places[key] = len(self.kept)
+            self.kept.append({"type": dtype, "values": base64.b64encode(key[1]).decode()})
+        return self._places[key]
+
+    def put_timesteps(self, values: Any, T: int) -> int:
+        """The same of numbers from 0 to T."""
+        return self.put(values, "u2" if T < 2**16 else "u4")
 
     def put_rows(self, rows: list[np.ndarray], unit: float) -> int:
         """The same of rows of values that differ little from one to the next: in units, as differences.
 
         The first of a row is its difference from the first of the row before.
         """
-        _require_finite(np.concatenate(rows))
-        whole = [np.round(row / unit).astype(np.int64) for row in rows]
+        whole = [np.round(row / unit) for row in rows]
         starts = np.diff([row[0] for row in whole], prepend=0)
         differences = np.concatenate([np.r_[start, np.diff(row)] for start, row in zip(starts, whole, strict=True)])
-        dtype = "i2" if abs(differences).max() < 2**15 else "i4"
-        return self._put(differences.astype(f"<{dtype}"), {"type": dtype})
-
-    def _put(self, array: np.ndarray, how: dict[str, Any]) -> int:
-        key = how["type"], array.tobytes()
-        if key not in self._places:
-            self._places[key] = len(self.kept)
-            self.kept.append({**how, "values": base64.b64encode(key[1]).decode()})
-        return self._places[key]
-
-
-def _require_finite(values: Any) -> None:
-    if not np.isfinite(np.asarray(values, dtype=float)).all():
-        raise ValueError("A page cannot show numbers that are not finite; measure the model again.")
+        return self.put(differences, "i2" if abs(differences).max() < 2**15 else "i4")
 
 
 def page_data(sources: list[Source], variances: tuple[str, ...]) -> dict[str, Any]:
@@ -91,7 +88,6 @@ def page_data(sources: list[Source], variances: tuple[str, ...]) -> dict[str, An
 def model_data(source: Source, variances: tuple[str, ...], arrays: Arrays) -> dict[str, Any]:
     """One model; large arrays go to `arrays`."""
     train, judge, T = source.train, source.priced_on, source.T
-    index = "u2" if T < 2**16 else "u4"
     served = [name for name in variances if name in source.variances]
     if not served:
         raise ValueError(
@@ -117,11 +113,11 @@ def model_data(source: Source, variances: tuple[str, ...], arrays: Arrays) -> di
         "reach": REACH,
         "knots": {
             "unit": UNIT,
-            "t": arrays.put([t for t, _ in rows], index),
+            "t": arrays.put_timesteps([t for t, _ in rows], T),
             "n": arrays.put([len(below) for _, below in rows], "u2"),
-            "s": arrays.put(np.concatenate([below for _, below in rows]), index),
+            "s": arrays.put_timesteps(np.concatenate([below for _, below in rows]), T),
         },
-        "strides": {name: arrays.put(lengths(paths), index) for name, paths in handcrafted.items()},
+        "strides": {name: arrays.put_timesteps(lengths(paths), T) for name, paths in handcrafted.items()},
         "families": [
             family_data(source, name, handcrafted, rows, arrays) for name in tqdm(served, source.name, unit="variance")
         ],
@@ -148,7 +144,7 @@ def family_data(
         "source": family.source,
         "decoder": decoder_in_words(judge, variance, prices.decoder),
         "all": [float(bits(everything.total)), float(bits(everything.standard_error))],
-        "paths": arrays.put(lengths(paths["DP"]), "u2" if T < 2**16 else "u4"),
+        "paths": arrays.put_timesteps(lengths(paths["DP"]), T),
         "bits": {name: arrays.put(bits(totals(prices, each)), "f4") for name, each in paths.items()},
         "error": arrays.put(bits([prices.of(path).standard_error for path in paths["DP"]]), "f4"),
         "chosenAt": arrays.put(bits([best.nats(K) for K in best.budgets]), "f4"),

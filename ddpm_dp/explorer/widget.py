@@ -13,9 +13,9 @@ import traitlets
 
 from ddpm_dp.checks import whole
 from ddpm_dp.costs import step_costs
-from ddpm_dp.explorer.bundle import packed, script, style
-from ddpm_dp.explorer.data import BUDGETS, VARIANCES, page_data
-from ddpm_dp.explorer.films import can_film, draw_films, films_of
+from ddpm_dp.explorer.bundle import packed, script, style, with_films
+from ddpm_dp.explorer.data import BUDGETS, VARIANCES
+from ddpm_dp.explorer.films import can_film, draw_films
 from ddpm_dp.explorer.source import Source
 from ddpm_dp.paths import as_path
 from ddpm_dp.solver import solve
@@ -59,9 +59,7 @@ class Explorer(anywidget.AnyWidget):
         self, *models: str | Path | Source, link: str = "view=explore", variances: tuple[str, ...] = VARIANCES
     ):
         sources = [each if isinstance(each, Source) else Source.named(each) for each in models or ("digits",)]
-        data = page_data(sources, variances)
-        for source, model in zip(sources, data["models"], strict=True):
-            model["films"] = films_of(source, [family["name"] for family in model["families"]])
+        data = with_films(sources, variances)
         self._sources = {source.name: source for source in sources}
         self._families = {model["name"]: [each["name"] for each in model["families"]] for model in data["models"]}
         super().__init__(packed=packed(data), link=link)

@@ -6,7 +6,7 @@ import pytest
 from ddpm_dp.costs import bits_per_dim, step_costs
 from ddpm_dp.explorer.bundle import MODELS, packed, scope
 from ddpm_dp.explorer.data import page_data
-from ddpm_dp.explorer.source import Source
+from ddpm_dp.explorer.source import Source, shipped_sources
 from ddpm_dp.solver import solve
 from ddpm_dp.strides import STRIDES
 
@@ -64,7 +64,7 @@ def check(source: Source, script) -> None:
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*MODELS, "fashion-mnist/predicted"])  # the other trainings have the same families
+@pytest.mark.parametrize("name", shipped_sources())
 def test_a_page_has_the_librarys_paths_and_prices(name, script):
     check(Source.named(name), script)
 
