@@ -10,7 +10,7 @@ from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.paths import as_path
 from ddpm_dp.statistics import DenoisingStatistics
 from ddpm_dp.variances import FAMILIES
-from ddpm_dp.variances.decoders import DECODERS, NONE
+from ddpm_dp.variances.decoders import DECODERS, NONE, LastStep
 
 
 @torch.no_grad()
@@ -69,7 +69,7 @@ def negative_elbo(
         x_t = x_t.cpu().double()
         if s == 0:
             after = int(ends[2]) if len(ends) > 2 else NONE
-            columns.append(last.decode(family, noise, t, after, exact, answer, denoiser.levels, statistics))
+            columns.append(last.decode(family, LastStep(noise, t, after, denoiser.levels, statistics), exact, answer))
         else:
             q, basis = noise.posterior(t, s), family.basis(denoiser.shape, t, cells)
             rho = torch.as_tensor(family.log_rho(noise, t, s, cells, family.see(answer))).exp()

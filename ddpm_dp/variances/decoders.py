@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,20 @@ if TYPE_CHECKING:
 SMALLEST = 1e-20
 Price = Callable[[np.ndarray, np.ndarray], np.ndarray]
 NONE = 0  # the timestep after t_1 on a path of one step: there is none
+
+
+class LastStep(NamedTuple):
+    """The step t -> 0 that a decoder makes, and what it may know of it.
+
+    noise: the schedule. t, after: t_1 of the path, and t_2, or NONE. levels: grey levels of the images, None: they are
+    continuous. statistics: those of training images, for a fitted decoder.
+    """
+
+    noise: NoiseSchedule
+    t: int
+    after: int
+    levels: int | None
+    statistics: DenoisingStatistics | None
 
 
 class Decoder(Whole, abstract=True):
@@ -74,21 +88,10 @@ class Decoder(Whole, abstract=True):
         """
 
     @abstractmethod
-    def decode(
-        self,
-        family: ReverseVariance,
-        noise: NoiseSchedule,
-        t: int,
-        after: int,
-        x_0: Tensor,
-        answer: Prediction,
-        levels: int | None,
-        statistics: DenoisingStatistics | None,
-    ) -> Tensor:
+    def decode(self, family: ReverseVariance, step: LastStep, x_0: Tensor, answer: Prediction) -> Tensor:
         """(n,) nats -log p(x_0 | x_t) of each image: `prices` has their mean, but for the noise in x_t.
 
-        x_0 (n, *shape) and the denoiser's answer at x_t are float64, on the CPU; `statistics` are those of training
-        images, for a fitted decoder.
+        x_0 (n, *shape) and the denoiser's answer at x_t are float64, on the CPU.
         """
 
 
@@ -138,22 +141,15 @@ class OneVariance(Decoder, abstract=True):
 
         return StepPrices(mean=where_there(priced.mean), of_groups=where_there(priced.of_groups))
 
-    def decode(
-        self,
-        family: ReverseVariance,
-        noise: NoiseSchedule,
-        t: int,
-        after: int,
-        x_0: Tensor,
-        answer: Prediction,
-        levels: int | None,
-        statistics: DenoisingStatistics | None,
-    ) -> Tensor:
-        m = None if statistics is None else statistics.fitted_m
-        asked = self.log_variance(noise, np.array([t]), np.array([after]), m)
+    def decode(self, family: ReverseVariance, step: LastStep, x_0: Tensor, answer: Prediction) -> Tensor:
+        m = None if step.statistics is None else step.statistics.fitted_m
+        asked = self.log_variance(step.noise, np.array([step.t]), np.array([step.after]), m)
         if not np.isfinite(asked[0]):
-            raise ValueError(f"decoder = {self.name!r} decodes from t = 1 alone; this path's first step ends at {t}.")
-        return _pixels(x_0, answer, self.field(family).log_variance(noise, t, answer, {}, asked).exp(), levels)
+            raise ValueError(
+                f"decoder = {self.name!r} decodes from t = 1 alone; this path's first step ends at {step.t}."
+            )
+        log_variance = self.field(family).log_variance(step.noise, step.t, answer, {}, asked)
+        return _pixels(x_0, answer, log_variance.exp(), step.levels)
 
 
 class MeanError(OneVariance):
@@ -271,17 +267,8 @@ class Fitted(Decoder):
 
         return StepPrices(of_chosen(lambda each: each.mean), of_chosen(lambda each: each.of_groups))
 
-    def decode(
-        self,
-        family: ReverseVariance,
-        noise: NoiseSchedule,
-        t: int,
-        after: int,
-        x_0: Tensor,
-        answer: Prediction,
-        levels: int | None,
-        statistics: DenoisingStatistics | None,
-    ) -> Tensor:
+    def decode(self, family: ReverseVariance, step: LastStep, x_0: Tensor, answer: Prediction) -> Tensor:
+        noise, t, _, levels, statistics = step
         assert statistics is not None, "a fitted decoder has been given what was fitted"
         if levels is None:
             return self._density_of(family, t, x_0, answer, statistics)

@@ -23,6 +23,7 @@ from ddpm_dp.gaussians import discretised_log_likelihood
 from ddpm_dp.measuring.decoding import PRIOR
 from ddpm_dp.models.exact import MixtureDenoiser
 from ddpm_dp.variances import DECODERS, FAMILIES
+from ddpm_dp.variances.decoders import LastStep
 from ddpm_dp.variances.fields import BOUNDS, FIELDS
 from tests.variances.small import TwoHeaded
 
@@ -87,7 +88,7 @@ def pixel_by_pixel(denoiser, images, train, statistics, decoder):
                 t,
                 after,
                 found,
-                decoder.decode(family, denoiser.noise, t, after, x_0, answer, denoiser.levels, train),
+                decoder.decode(family, LastStep(denoiser.noise, t, after, denoiser.levels, train), x_0, answer),
             )
 
 

@@ -13,6 +13,7 @@ from ddpm_dp import DenoisingStatistics, Measured, MixtureDenoiser, NoiseSchedul
 from ddpm_dp.statistics import Cells
 from ddpm_dp.variances import DECODERS, FAMILIES
 from ddpm_dp.variances.bases import COLOURS, BlockDct, blocks_for
+from ddpm_dp.variances.decoders import NONE, LastStep
 from ddpm_dp.variances.scores import BINS, Score
 from tests.conftest import draw
 from tests.variances.small import TwoHeaded
@@ -207,7 +208,7 @@ def test_the_decoder_of_continuous_data_is_the_gaussian_of_the_cells():
     normal = torch.distributions.MultivariateNormal(answer.x0.flatten(1), covariance)
     expected = -normal.log_prob(torch.from_numpy(points).flatten(1))
     fitted, at = DECODERS["fitted"], np.array([t])
-    decoded = fitted.decode(family, noise, t, 0, torch.from_numpy(points), answer, None, statistics)
+    decoded = fitted.decode(family, LastStep(noise, t, NONE, None, statistics), torch.from_numpy(points), answer)
     torch.testing.assert_close(decoded, expected, rtol=1e-10, atol=1e-10)
     first = fitted.prices(family, statistics).mean(at, at)[0]
     assert abs(first - expected.mean().item()) < 1e-10 * max(1, abs(first))
