@@ -1,5 +1,5 @@
 """Sample quality of the Fashion-MNIST DDPM against the number of steps: `python benchmarks/quality.py` (half an
-hour on a busy core) draws n images along every path and writes data/fashion-mnist/quality.json, for notebook 8.
+hour on a busy core) draws n images along every path and writes data/fashion-mnist/quality.json, for notebook 10.
 Interrupted, the same command goes on where it stopped.
 
 The distance is the Frechet distance in the features of a small Fashion-MNIST classifier, not FID; see `ddpm_dp.quality`
