@@ -118,6 +118,8 @@ def on_paper(notebook: dict) -> dict:
     for i, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] == "code":
             cell["outputs"] = [still for output in cell["outputs"] for still in stills(output, widgets)]
+            if "finding" in (tags := cell["metadata"].setdefault("tags", [])):
+                tags.append("remove-input")  # the sentence that the code makes is read, not the code
             if any("image/png" in output.get("data", {}) for output in cell["outputs"]):
                 cell["metadata"]["mystnb"] = {"image": {"alt": finding(notebook["cells"][i:])}}
     return notebook
