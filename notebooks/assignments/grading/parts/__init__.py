@@ -1,0 +1,1 @@
+"""What each part of a problem set must do: tests, with their reference answers."""
