@@ -128,7 +128,7 @@ def grade_class(course: Path, name: str, students: list[str], processes: int, ag
 
 
 def write_csv(course: Path, name: str, outcomes: list[Outcome]) -> Path:
-    """A line for each hand-in: the points of every part, their sum, remarks. What was not graded has no points, not 0."""
+    """A line for each hand-in: points of every part, their sum, remarks. Not graded: no points, which is not 0."""
     tests = [marks(cell)["grade_id"] for cell in source_of(name).cells if is_test(cell)]
     file = course / "graded" / f"{name}.csv"
     file.parent.mkdir(exist_ok=True)

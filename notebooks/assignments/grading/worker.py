@@ -34,7 +34,7 @@ def serve(connection, memory: int, library: bool, closed: list[str]) -> None:
     """Answer messages until the other side hangs up.
 
     ("cell", source, seconds) -> ["cell", error or None, printed, pictures];
-    ("call", name, arguments, seconds) -> ["value", answer] or ["error", sentence]; and in between, where an argument is a
+    ("call", name, arguments, seconds) -> ["value", answer] or ["error", sentence]; in between, where an argument is a
     function of the other side, ["callback", number, arguments] -> ["value", ...] or ["error", sentence].
     """
     if os.name == "posix":
