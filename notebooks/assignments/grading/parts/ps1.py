@@ -1,4 +1,8 @@
-"""Problem set 1, the ELBO: what each part must do."""
+"""Problem set 1, the ELBO: what each part must do.
+
+Tolerances are those of `checks.close`: 1e-4, since float32 answers are right. Random numbers are such that no correct
+formula loses more than two digits to cancellation, and that a wrong one is off by far more.
+"""
 
 import checks
 import numpy as np
@@ -7,127 +11,131 @@ LIBRARY = False  # the functions of ddpm_dp are off limits
 SECONDS = 20  # of processor time for a cell
 
 
-def kl(yours, rng):
-    for _ in range(20):
-        mu1, mu2, v1, v2 = rng.normal(), rng.normal(), *rng.uniform(0.2, 3, 2)
-        x, h = np.linspace(mu1 - 14 * v1**0.5, mu1 + 14 * v1**0.5, 20_001, retstep=True)
-        log_p = -((x - mu1) ** 2) / (2 * v1) - np.log(2 * np.pi * v1) / 2
-        log_q = -((x - mu2) ** 2) / (2 * v2) - np.log(2 * np.pi * v2) / 2
-        integral = (np.exp(log_p) * (log_p - log_q)).sum() * h
-        checks.close(yours("kl", mu1, v1, mu2, v2), integral, f"kl({mu1}, {v1}, {mu2}, {v2})", rtol=1e-6, atol=1e-9)
-    grid = rng.uniform(0.5, 2, (4, 3))
-    ratio = 0.5 * (grid - 1 - np.log(grid))
-    checks.close(yours("kl", 0.0, grid, 0.0, np.ones(3)), ratio, "kl of arrays that broadcast")
+def kl_bits(yours, rng):
+    for d in (1, 2, 5):
+        mu, v = rng.normal(size=(2, 6, d)), rng.uniform(0.2, 3, (2, 6, d))
+        # The definition: the expectation of log p - log q under P, by Gauss-Hermite quadrature, exact for polynomials.
+        nodes, weights = np.polynomial.hermite_e.hermegauss(8)
+        x = mu[0][..., None] + np.sqrt(v[0])[..., None] * nodes
+        log_p, log_q = (
+            -((x - m[..., None]) ** 2) / (2 * w[..., None]) - np.log(2 * np.pi * w[..., None]) / 2
+            for m, w in zip(mu, v, strict=True)
+        )
+        expected = ((log_p - log_q) @ weights / weights.sum()).sum(1) / np.log(2)
+        what = f"kl_bits of 6 pairs in {d} dimensions"
+        checks.close(yours("kl_bits", mu[0], v[0], mu[1], v[1]), expected, what, "In bits, P first, one number a pair.")
+        alone = yours("kl_bits", mu[0][0], v[0][0], mu[1][0], v[1][0])
+        checks.close(alone, expected[0], f"kl_bits of one pair in {d} dimensions", "A number for arrays of shape (d,).")
 
 
 def posterior(yours, rng):
-    for _ in range(20):
-        some = np.r_[1, np.cumprod(rng.uniform(0.5, 0.99, 9))]
-        s, t = np.sort(rng.choice(10, 2, replace=False))
-        # x_s and x_t given x_0 are jointly Gaussian; condition the one on the other.
-        cov, var_t = np.sqrt(some[t] / some[s]) * (1 - some[s]), 1 - some[t]
-        c_t = cov / var_t
-        expected = [np.sqrt(some[s]) - c_t * np.sqrt(some[t]), c_t, (1 - some[s]) - cov**2 / var_t]
-        checks.close(
-            yours("posterior", some, t, s), expected, f"posterior(t={t}, s={s}) (c_0, c_t, variance)", atol=1e-10
-        )
+    for trial in range(20):
+        a = np.r_[1, np.cumprod(rng.uniform(0.6, 0.95, 9))] if trial % 3 else np.ones(10)
+        s = np.zeros(10)
+        for t in range(1, 10):  # a chain: every step adds noise
+            s[t] = np.sqrt((a[t] / a[t - 1]) ** 2 * s[t - 1] ** 2 + rng.uniform(0.1, 0.6))
+        early, late = (int(t) for t in np.sort(rng.choice(10, 2, replace=False)))
+        # x_early and x_late given x_0 are jointly Gaussian; condition the one on the other.
+        cov, var_late = a[late] / a[early] * s[early] ** 2, s[late] ** 2
+        c_t = cov / var_late
+        expected = [a[early] - c_t * a[late], c_t, s[early] ** 2 - cov**2 / var_late]
+        kind = "a = 1" if trial % 3 == 0 else "a shrinking signal"
+        hint = "Condition one Gaussian on another; early may be 0."
+        checks.close(yours("posterior", a, s, late, early), expected, f"posterior({late}, {early}), {kind}", hint)
 
 
-def rho(yours, rng):
+def best_rho(yours, rng):
     for _ in range(20):
-        some, m = np.r_[1, np.cumprod(rng.uniform(0.5, 0.95, 9))], np.r_[0, rng.uniform(0.01, 1, 9)]
-        s, t = np.sort(1 + rng.choice(9, 2, replace=False))
-        tilde = (1 - some[t] / some[s]) * (1 - some[s]) / (1 - some[t])
-        checks.close(yours("rho", "posterior", some, m, t, s), 1, "rho of 'posterior'")
-        checks.close(
-            yours("rho", "beta", some, m, t, s) * tilde, 1 - some[t] / some[s], "rho of 'beta' times the posterior's"
-        )
-        # The best variance of all: that of q plus the mean squared distance of the two means.
-        c_0 = np.sqrt(some[s]) * (1 - some[t] / some[s]) / (1 - some[t])
-        best = (tilde + c_0**2 * m[t]) / tilde
-        checks.close(yours("rho", "analytic", some, m, t, s), best, f"rho of 'analytic' at t = {t}, s = {s}")
+        delta, m, low = rng.uniform(0.1, 5), rng.uniform(0.05, 2), rng.uniform(0.5, 4)
+        high = low * rng.uniform(1.2, 4)
+        grid = np.linspace(low, high, 200_001)
+        price = np.log(grid) + (1 + delta * m) / grid
+        given = yours("best_rho", delta, m, low, high)
+        checks.close(given, grid[price.argmin()], f"best_rho({delta:.4f}, {m:.4f}, {low:.4f}, {high:.4f})")
+    three = rng.uniform(0.1, 3, 3)
+    wide = yours("best_rho", three, np.full(3, 0.5), np.full(3, 1e-6), np.full(3, 1e6))
+    checks.close(wide, 1 + three / 2, "best_rho of three steps at once, hardly bounded", "Arrays of one shape.")
 
 
 def step_price(yours, rng):
     for _ in range(20):
-        d = int(rng.integers(1, 8))
-        some, e = np.r_[1, np.cumprod(rng.uniform(0.5, 0.95, 9))], rng.normal(size=d)
-        s, t = np.sort(1 + rng.choice(9, 2, replace=False))
-        wide = rng.uniform(0.5, 3)
-        # The KL itself, of both densities, for a denoiser whose error is e, whatever x_t is.
-        keep, share = some[t] / some[s], (1 - some[s]) / (1 - some[t])
-        tilde, c_0 = (1 - keep) * share, np.sqrt(some[s]) * (1 - keep) / (1 - some[t])
-        kl_of_each = 0.5 * (np.log(wide) - 1 + 1 / wide + (c_0 * e) ** 2 / (wide * tilde))
-        snr = some[1:] / (1 - some[1:])
-        price = yours("step_price", wide, snr[s - 1], snr[t - 1], (e**2).mean(), d)
-        checks.close(price, kl_of_each.sum(), f"step_price, rho = {wide}, t = {t}, s = {s}, d = {d}")
-    many = rng.uniform(0.1, 1, 5)
-    checks.close(yours("step_price", 1.0, 7.0, 3.0, many, 2), 4 * many, "step_price of an array of errors")
+        cells, d = int(rng.integers(1, 5)), int(rng.integers(1, 300))
+        snr_t, m, rho = rng.uniform(0.1, 2), rng.uniform(0.01, 0.5, cells), rng.uniform(0.5, 4, cells)
+        snr_s = snr_t + rng.uniform(0.5, 5)
+        share = rng.dirichlet(np.full(cells, 2.0))
+        # The KL divergence itself, for variances tilde and rho tilde and means that differ by sqrt(delta m tilde).
+        tilde = 0.3
+        apart = (snr_s - snr_t) * m * tilde
+        kl = [0.5 * (np.log(r) - 1 + (tilde + x) / (r * tilde)) for r, x in zip(rho, apart, strict=True)]
+        expected = d * np.dot(share, kl)
+        given = yours("step_price", rho, snr_s, snr_t, m, share, d)
+        checks.close(given, expected, f"step_price of {cells} cells, d = {d}", "Shares, d/2, snr_s above snr_t.")
 
 
 def bits_per_dim(yours, rng):
     for _ in range(10):
-        levels, d = int(rng.integers(2, 300)), int(rng.integers(1, 4000))  # d pixels of so many equal grey levels
-        checks.close(
-            yours("bits_per_dim", d * np.log(levels), d), np.log2(levels), f"bits_per_dim({d} log {levels}, {d})"
-        )
+        levels, shape = int(rng.integers(2, 300)), [int(n) for n in rng.integers(1, 12, int(rng.integers(2, 5)))]
+        nats = np.log(levels) * np.prod(shape)  # every number one of so many equal grey levels
+        checks.close(yours("bits_per_dim", nats, shape), np.log2(levels), f"bits_per_dim({nats:.3f}, {shape})")
 
 
-def decoder(yours, rng):
-    nodes, weights = np.polynomial.legendre.leggauss(40)
+def decoder_nats(yours, rng):
+    nodes, weights = np.polynomial.legendre.leggauss(60)
     for _ in range(20):
-        n = int(rng.integers(3, 40))
-        mean, variance = rng.uniform(-1, 1), rng.uniform(0.05, 1) ** 2
+        n = int(rng.integers(3, 30))
+        levels = np.cumsum(rng.uniform(0.05, 0.3, n))
+        mean, variance = rng.uniform(levels[0], levels[-1]), rng.uniform(0.1, 1) ** 2
+        edges = (levels[1:] + levels[:-1]) / 2
+        centre, half = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2
+        x = centre[:, None] + half[:, None] * nodes
+        density = np.exp(-((x - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+        mass = density @ weights * half  # of the inner bins
+        nats = yours("decoder_nats", np.arange(n), np.full(n, mean), variance, levels)
+        given = np.exp(-checks.numbers(nats, "the nats of all levels"))
+        sure = mass > 1e-4
+        what = f"the masses of inner levels, {n} levels, mean {mean:.4f}, variance {variance:.4f}"
+        checks.close(given[1:-1][sure], mass[sure], what, "Half way to both neighbours.")
+        checks.close(given.sum(), 1, "the sum of all masses", "The outer bins are open.")
+
+
+def decoder_nats_tail(yours, rng):
+    for _ in range(20):
+        n, sd, side = int(rng.integers(5, 40)), rng.uniform(0.005, 0.02), int(rng.choice([-1, 1]))
         grey = np.linspace(-1, 1, n)
-        half = 1 / (n - 1)
-        inner = grey[1:-1, None] + half * nodes
-        mass = (np.exp(-((inner - mean) ** 2) / (2 * variance)) @ weights) * half / np.sqrt(2 * np.pi * variance)
-        sure = mass > 1e-10
-        given = np.exp(-np.asarray(yours("decoder_nats", grey, np.full(n, mean), variance, n)))
-        checks.close(given[1:-1][sure], mass[sure], f"masses, mean {mean}, variance {variance}, {n} levels", rtol=1e-4)
-        checks.close(given.sum(), 1, "the sum of all masses", rtol=1e-8)
-
-
-def decoder_tail(yours, rng):
-    for _ in range(20):
-        n, sd, side = int(rng.integers(5, 40)), rng.uniform(0.005, 0.02), rng.choice([-1, 1])
-        mean, x = -side * rng.uniform(0.7, 1), side * (1 - 2 / (n - 1))  # an inner bin at the other end
-        a = (abs(x - mean) - 1 / (n - 1)) / sd  # its nearer edge, in standard deviations
+        index = n - 2 if side > 0 else 1  # an inner bin at the end that is far from the mean
+        mean = -side * rng.uniform(0.7, 1)
+        a = (abs(grey[index] - mean) - 1 / (n - 1)) / sd  # its nearer edge, in standard deviations
         z = np.linspace(0, 40 / a, 4001)  # the density beyond the edge, without its value at the edge
         far = np.exp(-a * z - z**2 / 2)
         expected = a**2 / 2 + np.log(2 * np.pi) / 2 - np.log(((far[1:] + far[:-1]) / 2).sum() * z[1])
-        checks.close(
-            yours("decoder_nats", x, mean, sd**2, n),
-            expected,
-            f"x = {x}, mean = {mean}, sd = {sd}, {n} levels",
-            rtol=1e-5,
-        )
+        what = f"level {index} of {n}, mean {mean:.4f}, standard deviation {sd:.4f}"
+        checks.close(yours("decoder_nats", index, mean, sd**2, grey), expected, what, "See the hint on the tail.")
+
+
+decoder_nats_tail.answer = "decoder_nats"
 
 
 def negative_elbo(yours, rng):
     for _ in range(20):
         size = int(rng.integers(4, 30))
         L = np.where(np.tri(size, k=-1) > 0, rng.normal(size=(size, size)), np.inf)
-        stops = rng.random(size) < 0.5
-        stops[[0, -1]] = True
+        inner = np.sort(rng.choice(np.arange(1, size - 1), int(rng.integers(0, size - 2)), replace=False))
+        stops, prior = [0, *inner.tolist(), size - 1], float(rng.normal())
         steps = np.zeros((size, size), dtype=bool)  # mark the steps in a table as large as L
-        steps[np.flatnonzero(stops)[1:], np.flatnonzero(stops)[:-1]] = True
-        prior, stops = rng.normal(), np.flatnonzero(stops)
-        checks.close(yours("negative_elbo", stops, L, prior), L[steps].sum() + prior, f"the price of {stops.tolist()}")
-        checks.close(
-            yours("negative_elbo", stops.tolist(), L, prior),
-            L[steps].sum() + prior,
-            f"the price of {stops.tolist()}, a list",
-        )
+        steps[stops[1:], stops[:-1]] = True
+        t, s = np.unravel_index(np.where(steps, L, -np.inf).argmax(), L.shape)
+        expected = [L[steps].sum() + prior, t, s]
+        hint = "The sum and the prior; then t and s of the most expensive step."
+        checks.close(yours("negative_elbo", stops, L, prior), expected, f"negative_elbo of {stops}", hint)
 
 
 PARTS = {
-    "test_kl": kl,
+    "test_kl_bits": kl_bits,
     "test_posterior": posterior,
-    "test_rho": rho,
+    "test_best_rho": best_rho,
     "test_step_price": step_price,
     "test_bits_per_dim": bits_per_dim,
-    "test_decoder": decoder,
-    "test_decoder_tail": decoder_tail,
+    "test_decoder_nats": decoder_nats,
+    "test_decoder_nats_tail": decoder_nats_tail,
     "test_negative_elbo": negative_elbo,
 }
