@@ -1,8 +1,8 @@
 """What the tests of all problem sets share: an answer is judged in words.
 
 The same comparisons serve the tests that you run and those that grade, so what passes here for rounding passes there.
-Tolerance: 1e-4 of the expected number, or 1e-5 where that is smaller. float32 keeps 7 digits, and no correct answer here
-loses more than two of them; a wrong formula is off by far more.
+Tolerance: 1e-4 of the expected number, or 1e-5 where that is smaller. float32 keeps 7 digits, and no correct answer
+here loses more than two of them; a wrong formula is off by far more.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The course for nbgrader, which finds this file when it is run in this folder.
 
-Nothing that a student wrote runs in nbgrader: `python -m grading` runs it, in processes of their own, and writes notebooks
-with the outcomes to checked/, which nbgrader takes for the hand-ins.
+Nothing that a student wrote runs in nbgrader: `python -m grading` runs it, in processes of its own, and writes
+notebooks with the outcomes to checked/, which nbgrader takes for the hand-ins.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Problem set 2, dynamic programming: what each part must do.
 
-Prices are of size 1 and paths have up to 60 steps: a sum in float32 is right to 1e-5, ten times less than the tolerance of
-`checks.close`. The best of random paths differs from the second best by far more, and where two tie, either is right.
+Prices are of size 1 and paths have up to 60 steps: a sum in float32 is right to 1e-5, ten times less than the tolerance
+of `checks.close`. The best of random paths differs from the second best by far more; where two tie, either is right.
 """
 
 import itertools
