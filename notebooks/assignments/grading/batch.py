@@ -18,6 +18,7 @@ import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -119,7 +120,7 @@ def grade_one(course: Path, student: str, name: str, ways, again: bool) -> Outco
 
 def grade_class(course: Path, name: str, students: list[str], processes: int, again: bool = False) -> list[Outcome]:
     """Grade students side by side, with a progress bar; one outcome each, in the order of their names."""
-    ways = context(["numpy", "scipy.special", "matplotlib.pyplot", *(["ddpm_dp", "torch"] if name == "ps3" else [])])
+    ways = context(import_module(f"grading.parts.{name}").PRELOAD)
     with ThreadPoolExecutor(processes) as pool:
         work = [pool.submit(grade_one, course, student, name, ways, again) for student in students]
         for job in tqdm(work, f"grading {name}", unit="hand-in"):

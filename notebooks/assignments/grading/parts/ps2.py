@@ -11,6 +11,7 @@ import numpy as np
 
 LIBRARY = False  # the functions of ddpm_dp are off limits
 SECONDS = 20  # of processor time for a cell
+PRELOAD = ["numpy", "scipy.special", "matplotlib.pyplot"]  # what is slow to import, once for the class
 
 
 def random_table(rng, T, ties=False, holes=0.0):
