@@ -29,7 +29,7 @@ from ddpm_dp.reporting.compare import decoder_in_words
 
 BUDGETS = (4, 8, 16, 32)
 VARIANCES = ("spectral", "analytic")  # of the ancestral samplers
-BLOCKS = 10  # of the samples, for precision and recall
+BLOCKS = 5  # of the samples, for precision and recall
 Paths = Mapping[int, Any]
 
 

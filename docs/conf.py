@@ -76,6 +76,7 @@ def names() -> str:
     from ddpm_dp.objectives import OBJECTIVES
     from ddpm_dp.outputs import OUTPUTS
     from ddpm_dp.pretrained import SOURCES
+    from ddpm_dp.published import PUBLISHED
     from ddpm_dp.quality import METRICS
     from ddpm_dp.training.losses import LOSSES
     from ddpm_dp.variances import DECODERS, FAMILIES
@@ -84,6 +85,7 @@ def names() -> str:
         "Reverse variances, `variance=`": FAMILIES,
         "Decoders, `decoder=`": DECODERS,
         "Objectives, `--objective`": OBJECTIVES,
+        "Published ways to choose timesteps, `ddpm_dp.published.PUBLISHED`": PUBLISHED,
         "Data sets, `load_dataset`": DATASETS,
         "Noise schedules, `TrainConfig.schedule`": SCHEDULES,
         "Networks, `TrainConfig.network`": NETWORKS,

@@ -40,13 +40,14 @@ def costs(denoiser: Denoiser, grid: np.ndarray, walks: int, seed: int, progress:
     """
     noise, rng = denoiser.noise, torch.Generator().manual_seed(seed)  # on the CPU: the same numbers for every device
     N = len(grid)
+    sigma_bar = np.maximum(noise.snr[grid], 1e-24) ** -0.5  # of a terminal SNR of 0 only the direction counts
     total = np.zeros((N, N))
     bar = tqdm(total=walks * N, desc="GITS", unit="guess", disable=not progress)
     for begin in range(0, walks, AT_ONCE):
         n = min(AT_ONCE, walks - begin)
         x = torch.randn((n, *denoiser.shape), generator=rng, dtype=torch.float64)
         x = x.to(denoiser.device, torch.float32 if denoiser.device.type == "mps" else torch.float64)
-        sigma = torch.as_tensor(np.sqrt(noise.sigma2 / noise.abar)[grid]).to(x)
+        sigma = torch.as_tensor(sigma_bar).to(x)
         points: list[Tensor] = []
         guesses: list[Tensor] = []
         slopes: list[Tensor] = []
