@@ -14,6 +14,9 @@ import torch
 
 import ddpm_dp
 from ddpm_dp import DenoisingStatistics, bits_per_dim, ddim, measure, negative_elbo, sample, solve, step_costs
+from ddpm_dp.published import PUBLISHED
+from ddpm_dp.published.align_your_steps import distances
+from ddpm_dp.quality import load_classifier
 from ddpm_dp.variances import served
 from tests.conftest import interrupt_training
 from tests.training.small import TINY, weights
@@ -80,6 +83,28 @@ def test_the_simulated_bound_is_that_of_the_cpu(variance, precision):
         nats = negative_elbo(model, images_for(model, 4), path, variance=variance, statistics=stats, seed=0)
         bits.append(bits_per_dim(nats.sum(1).mean(), stats.d))
     assert abs(bits[0] - bits[1]) < 2 * precision
+
+
+def test_published_methods_see_the_same_guesses(precision):
+    """Guesses lie in [-1, 1] and are off by `precision`: so the square of a difference of two is off by 8 of it."""
+    grid, found = np.array([1, 50, 300, 1000]), []
+    for device in ("cuda", "cpu"):
+        model = ddpm_dp.load("digits", device)
+        found.append(distances(model, model.images(images_for(model, 8)), grid, seed=0))
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=8 * precision * 64)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_methods_run_on_the_models_device(name):
+    model = ddpm_dp.load("digits", "cuda")
+    path = PUBLISHED[name].paths(model, images_for(model, 8), [4], progress=False)[4]
+    assert len(ddpm_dp.as_path(path, 1000)) == 5
+
+
+def test_the_classifier_sees_the_same(precision):
+    images = np.random.default_rng(0).uniform(-1, 1, (600, 1, 28, 28))
+    gpu, cpu = (load_classifier().to(device).features(images) for device in ("cuda", "cpu"))
+    assert abs(gpu - cpu).max() < precision * abs(cpu).max()
 
 
 def test_training_learns_and_its_file_is_the_same_model_on_a_cpu(tmp_path):

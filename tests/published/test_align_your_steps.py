@@ -34,8 +34,8 @@ def exact_klub(noise, grid):
 
 
 def test_distances_of_guesses_are_differences_of_errors():
-    """Each of n d numbers (a - b)^2 has a standard deviation of sqrt(2) times its mean: they are Gaussian. Five standard
-    errors; all pairs share their walks."""
+    """Each of n d numbers (a - b)^2 has a standard deviation of sqrt(2) times its mean, as they are Gaussian. Five
+    standard errors; all pairs share their walks."""
     denoiser, n = gaussian(), 20_000
     grid = np.array([1, 5, 40, 120, 200, 300])
     found = distances(denoiser, data(denoiser, n), grid, seed=1)
