@@ -68,15 +68,15 @@ def klub(noise: NoiseSchedule, grid: np.ndarray, distance: np.ndarray) -> np.nda
 def choose(denoiser: Denoiser, images: Tensor, budgets: Sequence[int], seed: int, progress: bool) -> Paths:
     """The path of least KLUB on the grid, for each budget.
 
-    The objective is the paper's KLUB, derived here anew: the reverse SDE with xhat_0 held still from a step's start, against the
-    same SDE with xhat_0 followed, by Girsanov's theorem. In the paper's sigma(t) = t the integrand is
+    The objective is the paper's KLUB, derived here anew: the reverse SDE with xhat_0 held still from a step's start,
+    against the same SDE with xhat_0 followed, by Girsanov's theorem. In the paper's sigma(t) = t the integrand is
     E ||D(x_t) - D(x_tau)||^2 / tau^3 d tau, and -2 d tau / tau^3 = d snr. To scale x_t by alpha_t changes nothing.
 
     What is faithful: the objective, its expectation over training data, the model's own guesses. What is not: the paper
     draws (t, tau) at random, moves one t_i after the other among some candidates, first for 10 steps, then for their
-    halves, and stops early. Here all pairs on a fixed grid are estimated in one pass, with the same
-    walks for all, and the objective, a sum over steps, is minimised exactly, by the search of this package, without
-    early stopping: it is the path that the bound itself prefers.
+    halves, and stops early. Here all pairs on a fixed grid are estimated in one pass, with the same walks for all, and
+    the objective, a sum over steps, is minimised exactly, by the search of this package, without early stopping: it is
+    the path that the bound itself prefers.
     """
     grid = candidates(denoiser.noise, max(budgets))
     best = solve(klub(denoiser.noise, grid, distances(denoiser, images, grid, seed, progress)), max(budgets))
