@@ -44,7 +44,8 @@ def modules(room: str) -> list[str]:
 
 
 def is_told(value: object) -> bool:
-    return inspect.isclass(value) or inspect.isfunction(value)
+    """Functions and classes that have a docstring; constants are in docs/names.md."""
+    return (inspect.isclass(value) or inspect.isfunction(value)) and bool(value.__doc__)
 
 
 def public(module: ModuleType) -> dict[str, object]:

@@ -8,7 +8,7 @@ import pytest
 from tests.course.notebooks import ROOT
 
 PAGE = (ROOT / "docs" / "bibliography.md").read_text()
-ENTRIES = dict(re.findall(r"^### (.+)\n\n((?:(?!### ).*\n)+)", PAGE, re.M))
+ENTRIES = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)+)", PAGE, re.M))
 KINDS = {
     "arXiv": r"arxiv(?:\.org/\w+/|[:\s]\s*)(\d{4}\.\d{4,5})",
     "DOI": r"doi(?:\.org/|:\s*)(10\.\d{4,9}/[^\s\"'\]<>`;,\\]+)",
