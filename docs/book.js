@@ -8,3 +8,7 @@ for (const [place, name] of [
 ]) {
   document.querySelector(place)?.setAttribute("aria-label", name);
 }
+// Sphinx makes a signature of several lines from a list of definitions that has no terms.
+for (const list of document.querySelectorAll("dt.sig dl")) {
+  for (const part of [list, ...list.children]) part.setAttribute("role", "presentation");
+}
