@@ -63,7 +63,8 @@ def test_notebooks_can_be_opened_elsewhere_and_code_copied(book, chromium):
         page.goto(file.as_uri())
         links = page.locator("p.launch a").evaluate_all("links => links.map(link => link.href)")
         assert len(links) == 3 and all(link.endswith(f"notebooks/{file.stem}.ipynb") for link in links)
-        assert page.locator("button.copybtn").count() == page.locator(".cell_input pre").count() > 0
+        assert page.locator(".cell_input button.copybtn").count() == page.locator(".cell_input pre").count() > 0
+        assert page.locator(".cell_output button.copybtn").count() == 0
         described = page.locator('meta[property="og:description"]').get_attribute("content")
         assert described and described in page.locator('meta[name="description"]').get_attribute("content")
         image = page.locator('meta[property="og:image"]').get_attribute("content")
