@@ -81,10 +81,12 @@ data: $(VENV)/ready
 	$(BIN)/python -c "from ddpm_dp.quality import train_classifier; train_classifier('data/fashion-mnist/features.safetensors')"
 
 # The models and statistics in data/fashion-mnist, and what is told of them: a night on a CPU, minutes on a GPU. In a clone, move
-# data/fashion-mnist/{hybrid,vlb,predicted,ocm} away first to have them made anew.
+# data/fashion-mnist/{hybrid,vlb,predicted,ocm} away first to have them made anew. `schedules.py` is for a GPU: on a CPU it takes
+# days, unless asked for less (-n 250 --images 64).
 fashion: $(VENV)/ready
 	$(BIN)/ddpm-dp experiment fashion-mnist --out data/fashion-mnist
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/schedules.py
 	$(BIN)/ddpm-dp report fashion-mnist > benchmarks/results/fashion-mnist.txt
 	$(BIN)/python benchmarks/images.py > benchmarks/results/images.txt
 	$(BIN)/python benchmarks/diagonal.py > benchmarks/results/diagonal.txt

@@ -8,3 +8,10 @@ for (const [place, name] of [
 ]) {
   document.querySelector(place)?.setAttribute("aria-label", name);
 }
+// Sphinx makes a signature of several lines from a list of definitions that has no terms: lines they are.
+for (const part of document.querySelectorAll("dt.sig dd, dt.sig dl")) {
+  const line = document.createElement("div");
+  line.className = part.matches("dd") ? "parameter" : "";
+  line.append(...part.childNodes);
+  part.replaceWith(line);
+}

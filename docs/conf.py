@@ -6,17 +6,38 @@ the book shows the outputs that are stored in them, and the tests run them.
 
 import json
 import re
+import sys
+import tomllib
 from importlib import util
 from pathlib import Path
 from shutil import copyfile, copytree
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))  # the book's own extensions
+
+from launch import site  # noqa: E402
+from plain import read_out  # noqa: E402
+from results import appendix, by_loss, headline  # noqa: E402
+
 NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb"))
 
 project = "ddpm_dp"
 author = "The ddpm_dp maintainers"
-extensions = ["myst_nb", "sphinx.ext.mathjax"]
-include_patterns = ["docs/*.md", "notebooks/[0-9][0-9]_*.ipynb", "benchmarks/results/*.md"]
+# The one address that everything else is made from: links to Binder and Colab, and the site's own, GitHub's rule.
+repository = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinxext.opengraph",
+    # docs/*.py
+    "launch",
+    "preview",
+    "reference",
+]
+include_patterns = ["docs/*.md", "docs/api/*.rst", "notebooks/[0-9][0-9]_*.ipynb", "benchmarks/results/*.md"]
 exclude_patterns = [".venv*", "out"]
 root_doc = "docs/index"
 
@@ -34,23 +55,31 @@ nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath", "substitution"]
 myst_heading_anchors = 3
 
+# The reference: docs/reference.py makes its pages.
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+napoleon_use_ivar = True  # a field that is told under "Attributes" is no entry of its own
+toc_object_entries_show_parents = "hide"
+
+# Copy buttons on what is to be run: no prompts, and not on what a cell has put out.
+copybutton_selector = "div.highlight:not(.cell_output div.highlight) pre"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# What a link to a page shows elsewhere; preview.py says the rest.
+ogp_site_url = site(repository)
+ogp_image = "_images/bits_per_dim.png"
+ogp_image_alt = "Held-out bits/dim against the number of steps, for three reverse variances"
+ogp_social_cards = {"enable": False}
+
 # MathJax travels with the book, so that formulas show without a network.
 mathjax_path = "mathjax/tex-chtml.js"
 
 WIDGETS = "application/vnd.jupyter.widget-view+json"
 FINDING = "**Finding.**"
-# Markdown and formulas as somebody would read them out.
-PLAIN = {
-    r"\[([^\]]*)\]\([^)]*\)": r"\1",
-    r"\*+|`|\$": "",
-    r"\\leq?\b": "<=",
-    r"\\geq?\b": ">=",
-    r"\\cdot\b": "times",
-    r"\\mathrm\{(\w+)\}": r"\1",
-    r"\\([a-zA-Z]+)": r"\1",
-    r"\\": "",
-    r"\s+": " ",
-}
 EXPLORER = re.compile(r'data-ddpm-explorer="([^"]*)"')  # what an `Explorer` leaves where no kernel runs
 
 
@@ -76,6 +105,7 @@ def names() -> str:
     from ddpm_dp.objectives import OBJECTIVES
     from ddpm_dp.outputs import OUTPUTS
     from ddpm_dp.pretrained import SOURCES
+    from ddpm_dp.published import PUBLISHED
     from ddpm_dp.quality import METRICS
     from ddpm_dp.training.losses import LOSSES
     from ddpm_dp.variances import DECODERS, FAMILIES
@@ -84,6 +114,7 @@ def names() -> str:
         "Reverse variances, `variance=`": FAMILIES,
         "Decoders, `decoder=`": DECODERS,
         "Objectives, `--objective`": OBJECTIVES,
+        "Published ways to choose timesteps, `ddpm_dp.published.PUBLISHED`": PUBLISHED,
         "Data sets, `load_dataset`": DATASETS,
         "Noise schedules, `TrainConfig.schedule`": SCHEDULES,
         "Networks, `TrainConfig.network`": NETWORKS,
@@ -104,7 +135,16 @@ def names() -> str:
     return "\n\n".join(pages)
 
 
-myst_substitutions = {"timetable": timetable(), "names": names()}
+myst_substitutions = {
+    "timetable": timetable(),
+    "names": names(),
+    "headline": headline(),
+    "tiny_learned": by_loss("tiny-imagenet-64", "learned"),
+    "fashion_learned": by_loss("fashion-mnist", "learned"),
+    "fashion_posterior": by_loss("fashion-mnist", "posterior"),
+    "appendix_tiny": appendix("tiny-imagenet-64"),
+    "appendix_fashion": appendix("fashion-mnist"),
+}
 
 
 def without_kernel(app, docname: str, source: list[str]) -> None:
@@ -131,10 +171,7 @@ def finding(cells: list[dict]) -> str:
     found = next((text for text in said if text.startswith(FINDING)), None)
     if found is None:
         raise ValueError(f"No finding follows a picture; expected a text that begins with {FINDING!r}.")
-    plain = found.removeprefix(FINDING).split("\n\n")[0]
-    for pattern, words in PLAIN.items():
-        plain = re.sub(pattern, words, plain)
-    return plain.strip()
+    return read_out(found.removeprefix(FINDING).split("\n\n")[0])
 
 
 def sayings(cell: dict) -> list[str]:

@@ -121,7 +121,7 @@ def test_every_picture_has_words_of_its_author(file, book):
 def test_an_explorer_is_its_page_in_the_book(book):
     left = {"text/html": ['<p data-ddpm-explorer="view=play&amp;K=8">', "live elsewhere</p>"]}
     output = {"output_type": "display_data", "data": {book["WIDGETS"]: {"model_id": "x"}, **left}}
-    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "outputs": [output]}]}
+    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "metadata": {}, "outputs": [output]}]}
     (shown,) = book["on_paper"](notebook)["cells"][0]["outputs"]
     assert '<iframe class="explorer" src="../explorer.html#view=play&amp;K=8" title="' in shown["data"]["text/html"]
 

@@ -109,3 +109,17 @@ def test_strides_are_what_their_names_say():
     for wanted, t in zip(np.linspace(log_snr[0], log_snr[-1], 20), STRIDES["log-snr"](noise, 20)[1:], strict=True):
         nearby = log_snr[max(t - 2, 0) : t + 1]  # t - 1, t, t + 1
         assert nearby.min() <= wanted <= nearby.max()
+
+
+@pytest.mark.parametrize("noise", [NoiseSchedule.linear(1000), NoiseSchedule.cosine(4000), NoiseSchedule.linear(100)])
+def test_karras_levels_are_edms(noise):
+    """Equation 5 as printed, i = 0 the noisiest. Where T ends below or above sigma = 80, T stands for the noisiest."""
+    sigma = noise.sigma[1:] / noise.alpha[1:]
+    K, low, high = 12, sigma[0], min(80.0, sigma[-1])
+    path = STRIDES["karras"](noise, K)
+    assert path[1] == 1 and path[-1] == noise.T
+    for i in range(1, K):
+        wanted = (high ** (1 / 7) + i / (K - 1) * (low ** (1 / 7) - high ** (1 / 7))) ** 7
+        t = path[K - i]
+        nearby = sigma[max(t - 2, 0) : t + 1]  # t - 1, t, t + 1
+        assert path[K - i] <= K or nearby.min() <= wanted * (1 + 1e-12) and wanted <= nearby.max()

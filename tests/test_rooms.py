@@ -23,7 +23,7 @@ FLOORS = [
     ["noise", "outputs", "paths"],
     ["strides", "solver", "datasets"],
     ["statistics", "models"],
-    ["variances"],
+    ["variances", "published"],
     ["costs", "training", "pretrained", "quality"],
     ["objectives", "measuring", "sampling", "likelihood"],
     ["reporting"],

@@ -48,16 +48,20 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def features(self, images: ArrayLike | Tensor) -> NDArray[np.float64]:
-        """Images (n, 1, 28, 28) in [-1, 1], array or tensor -> (n, 32) float64. Raises ValueError for other shapes."""
-        images = torch.as_tensor(images, dtype=torch.float32).cpu()
+        """Images (n, 1, 28, 28) in [-1, 1], array or tensor -> (n, 32) float64. Raises ValueError for other shapes.
+
+        Computed where the classifier is (`.to(device)`), 500 images at a time.
+        """
+        home = next(self.parameters()).device
+        images = torch.as_tensor(images, dtype=torch.float32)
         if images.shape[1:] != (1, 28, 28) or not len(images):
             raise ValueError(f"Images of shape {tuple(images.shape)} were given; expected (n, 1, 28, 28), n >= 1.")
-        return torch.cat([self.body(batch) for batch in images.split(500)]).double().numpy()
+        return torch.cat([self.body(batch.to(home)).cpu() for batch in images.split(500)]).double().numpy()
 
     def accuracy(self, images: ArrayLike | Tensor, labels: NDArray[np.integer]) -> float:
         """Share of images whose most probable class is their label."""
-        logits = self.head(torch.from_numpy(self.features(images)).float())
-        return float((logits.argmax(1).numpy() == labels).mean())
+        logits = self.head(torch.from_numpy(self.features(images)).float().to(next(self.parameters()).device))
+        return float((logits.argmax(1).cpu().numpy() == labels).mean())
 
     def save(self, path: str | Path) -> Path:
         """Write a .safetensors file, whole or not at all."""

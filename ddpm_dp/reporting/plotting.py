@@ -14,6 +14,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "even": {"color": "#E69F00", "marker": "s"},
     "quadratic": {"color": "#56B4E9", "marker": "^"},
     "log-snr": {"color": "#CC79A7", "marker": "v"},
+    "karras": {"color": "#009E73", "marker": "D"},
     "DP": {"color": "#0072B2", "marker": "o"},
 }
 

@@ -8,6 +8,7 @@ import pytest
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: run `make browser`")
 SLOW = {"color-contrast": {"enabled": False}}  # the colours are those of the other pages of its kind
+KINDS = ("docs", "docs/api", "notebooks", "benchmarks/results")
 ROOT = Path(__file__).parents[2]
 
 
@@ -22,9 +23,10 @@ def book(tmp_path_factory) -> Path:
 @pytest.mark.browser
 def test_pages_can_be_read_by_everybody(book, chromium):
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    pages = {name: sorted(book.glob(f"{name}/*.html")) for name in ("docs", "notebooks", "benchmarks/results")}
+    pages = {name: sorted(book.glob(f"{name}/*.html")) for name in KINDS}
     assert all(len(files) > 1 for files in pages.values())
-    files = [*pages["docs"], *pages["notebooks"][::4], *pages["benchmarks/results"]]  # notebooks are made alike
+    # Notebooks are made alike, and so are the pages of the reference.
+    files = [file for name, found in pages.items() for file in found[:: 4 if name in ("notebooks", "docs/api") else 1]]
     # MathJax looks after its own formulas; without them a page is read in a tenth of the time.
     page.route("**/mathjax/**", lambda route: route.abort())
     of_each_kind = {file.parent: file for file in files}.values()
@@ -35,3 +37,35 @@ def test_pages_can_be_read_by_everybody(book, chromium):
         if found.violations_count:
             wrong[file.name] = found.generate_report()
     assert not wrong, "\n".join(f"{name}: {report}" for name, report in wrong.items())
+
+
+@pytest.mark.browser
+def test_long_pages_have_their_contents_beside_them(book, chromium):
+    """On a wide screen always, on a laptop behind one click: no page must be read by scrolling."""
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    page.route("**/mathjax/**", lambda route: route.abort())
+    for file in sorted(book.glob("notebooks/*.html")):
+        page.goto(file.as_uri())
+        sections = page.locator("article section > h2").count()
+        assert page.locator(".toc-tree a").count() >= sections > 1
+        assert page.locator(".toc-tree").is_visible(), file.name
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.locator(".content-icon-container label.toc-overlay-icon").click()
+    page.wait_for_timeout(500)  # it slides in
+    box = page.locator(".toc-tree").bounding_box()
+    assert box and 0 <= box["x"] < box["x"] + box["width"] <= 1280
+
+
+@pytest.mark.browser
+def test_notebooks_can_be_opened_elsewhere_and_code_copied(book, chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    for file in sorted(book.glob("notebooks/*.html"))[:2]:
+        page.goto(file.as_uri())
+        links = page.locator("p.launch a").evaluate_all("links => links.map(link => link.href)")
+        assert len(links) == 3 and all(link.endswith(f"notebooks/{file.stem}.ipynb") for link in links)
+        assert page.locator(".cell_input button.copybtn").count() == page.locator(".cell_input pre").count() > 0
+        assert page.locator(".cell_output button.copybtn").count() == 0
+        described = page.locator('meta[property="og:description"]').get_attribute("content")
+        assert described and described in page.locator('meta[name="description"]').get_attribute("content")
+        image = page.locator('meta[property="og:image"]').get_attribute("content")
+        assert (book / "_images" / image.rsplit("/", 1)[1]).exists()

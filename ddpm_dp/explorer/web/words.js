@@ -34,6 +34,8 @@ const WORDS = {
   even: "The same number of timesteps in every step.",
   quadratic: "Timesteps that grow as a square: short steps near the image.",
   "log-snr": "Equal steps in log-SNR: each divides the ratio of image to noise by the same number.",
+  karras:
+    "EDM's steps: equal in the seventh root of the noise, which makes them short near the image and long in heavy noise.",
   noise:
     "Standard deviation of the noise, compared with the image: in grey levels, where images have them. The " +
     "ruler shows its logarithm, which is log-SNR (how much more image than noise there is) but for sign and " +
