@@ -4,14 +4,29 @@ Nothing that a student wrote runs in nbgrader: `python -m grading` runs it, in p
 notebooks with the outcomes to checked/, which nbgrader takes for the hand-ins.
 """
 
+import shutil
+import warnings
 from pathlib import Path
 
-from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, OverwriteCells, SaveAutoGrades
+from nbgrader.preprocessors import AssignLatePenalties, OverwriteCells, SaveAutoGrades
+from sqlalchemy.exc import SAWarning
+
+warnings.filterwarnings("ignore", category=SAWarning)  # nbgrader 0.9's own, three lines a student, harmless
+
+COURSE = Path(__file__).resolve().parent
+
+
+def put_checks_beside(assignment, **_):
+    """Students get checks.py beside each notebook; here it is kept once."""
+    shutil.copy(COURSE / "checks.py", COURSE / "source" / assignment)
+
 
 c = get_config()  # noqa: F821  (traitlets defines it)
 c.CourseDirectory.course_id = "ddpm_dp"
-c.CourseDirectory.root = str(Path(__file__).parent)
+c.CourseDirectory.root = str(COURSE)
 c.CourseDirectory.submitted_directory = "checked"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc*", "__pycache__", ".pytest_cache"]
-c.Autograde.sanitize_preprocessors = [OverwriteCells, CheckCellMetadata]
-c.Autograde.autograde_preprocessors = [SaveAutoGrades, AssignLatePenalties, CheckCellMetadata]
+c.GenerateAssignment.pre_convert_hook = put_checks_beside
+# Cells and marks are the grader's own copies of ours: there is nothing to check in them.
+c.Autograde.sanitize_preprocessors = [OverwriteCells]
+c.Autograde.autograde_preprocessors = [SaveAutoGrades, AssignLatePenalties]

@@ -1,34 +1,66 @@
 """Generate the student version of every problem set and zip it, with what a student needs: `make assignments`."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import nbformat
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 
-def release(file: Path) -> Path:
-    """Write the zip: a folder for each problem set, a README, the package as a wheel, and the pinned versions."""
+def line_of(notebook: Path) -> str:
+    """A problem set's line in the students' README, from its first cell."""
+    text = nbformat.read(notebook, as_version=4).cells[0].source
+    title = re.search(r"^# Problem set \d+\. (.+)$", text, re.M)
+    rows = dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \|$", text, re.M))
+    return f"| `{notebook.stem}/` | {title[1]} | {rows['Time']} | {rows['Points']} | {rows['You need']} |"
+
+
+def release(file: Path, course: Path = HERE) -> Path:
+    """Write the zip.
+
+    ps1/ and so on, each with checks.py beside its notebook; course/, all notebooks of the course, since those that a
+    problem set asks for lead to others; docs/, the pages that these lead to; the package as a wheel, with the data that
+    notebooks read; pinned versions; README.md.
+
+    Raises RuntimeError if nbgrader released no checks.py.
+    """
     # nbgrader calls alembic by its name, so the environment's programs must be on the path.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "ddpm_dp_assignments"
-        out.mkdir()
-        for source in sorted((HERE / "source").iterdir()):
-            command = [sys.executable, "-m", "nbgrader", "generate_assignment", source.name, "--force"]
-            subprocess.run(command, cwd=HERE, env={**os.environ, "PATH": path}, check=True)
-            ignored = shutil.ignore_patterns("__pycache__", ".*")
-            shutil.copytree(HERE / "release" / source.name, out / source.name, ignore=ignored)
-        shutil.copy(HERE / "STUDENTS.md", out / "README.md")
-        shutil.copy(ROOT / "constraints.txt", out)
         wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
         subprocess.run(wheel, check=True)
+        (package,) = out.glob("*.whl")
+        for source in sorted((course / "source").iterdir()):
+            command = [sys.executable, "-m", "nbgrader", "generate_assignment", source.name, "--force"]
+            subprocess.run([*command, "--log-level=ERROR"], cwd=course, env={**os.environ, "PATH": path}, check=True)
+            ignored = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(course / "release" / source.name, out / source.name, ignore=ignored)
+            if not (out / source.name / "checks.py").is_file():
+                raise RuntimeError(f"{source.name} is without checks.py: see put_checks_beside in nbgrader_config.py")
+        (out / "course").mkdir()
+        for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+            text = notebook.read_text(encoding="utf-8")
+            text = re.sub(r"-e ('?)\.\.", rf"\1../{package.name}", text)  # how to install what is missing
+            (out / "course" / notebook.name).write_text(text, encoding="utf-8")
+        (out / "docs").mkdir()
+        for page in (ROOT / "docs").glob("*.md"):
+            shutil.copy(page, out / "docs")
+        lines = "\n".join(map(line_of, sorted((course / "source").glob("*/*.ipynb"))))
+        students = (course / "STUDENTS.md").read_text(encoding="utf-8")
+        students = students.replace("PROBLEM-SETS", lines).replace("WHEEL", package.name)
+        (out / "README.md").write_text(students, encoding="utf-8")
+        shutil.copy(ROOT / "constraints.txt", out)
         file.parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.make_archive(str(file.with_suffix("")), "zip", folder))
+        packed = Path(shutil.make_archive(str(file.with_name(file.stem + ".part")), "zip", folder))
+        return packed.replace(file.with_suffix(".zip"))
 
 
 if __name__ == "__main__":

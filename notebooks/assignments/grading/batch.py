@@ -3,78 +3,42 @@
     python -m grading ps1 --archive submissions.zip
 
 reads a Canvas or Moodle archive (without one, what is in submitted/), grades, fills nbgrader's gradebook, prints a
-table and writes graded/ps1.csv with the points of every part. A hand-in that did not change is not graded again.
+table and writes graded/ps1.csv with the points of every part. A hand-in is graded again when it, its problem set or the
+tests changed. Called again after grading by hand, it writes the points that were given there.
 """
 
 import argparse
 import csv
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import zipfile
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import import_module
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
 from tqdm import tqdm
 
 from grading.answers import COURSE, context
+from grading.archives import collect, marked_late
 from grading.grade import as_json, grade, source_of
+from grading.gradebook import Row, fill, forget, read
 from grading.hand_ins import NotGradable, is_test, marks
-
-MOODLE = re.compile(r"(?P<name>[^/]+?)_(?P<number>\d+)_assignsubmission_file(?:_|/|_/)(?P<file>[^/]+)$")
-CANVAS = re.compile(r"(?P<name>[^_/]+)_(?:LATE_)?(?P<number>\d+)_\d+_(?P<file>[^/]+)$")
 
 
 class Outcome(NamedTuple):
-    """What became of one hand-in: its points, or why there are none."""
+    """What became of one hand-in: its points, or why there are none. `fresh`: it was graded just now."""
 
     student: str
     points: dict[str, float] | None
     repairs: list[str]
     why_not: str
-
-
-def collect(archive: Path, name: str, submitted: Path) -> list[str]:
-    """Unpack a learning platform's archive to submitted/STUDENT/name/name.ipynb; returns what was left where it is.
-
-    Of several notebooks of one student the newest counts. Student names become letters, digits and dashes, with the
-    platform's number, so that two students of one name stay two. Raises ValueError if it is no archive.
-    """
-    if not zipfile.is_zipfile(archive):
-        raise ValueError(
-            f"{archive} is no zip file; expected the archive that Canvas or Moodle gives for an assignment."
-        )
-    left, newest = [], {}
-    with zipfile.ZipFile(archive) as packed:
-        for entry in packed.infolist():
-            path = PurePosixPath(entry.filename.replace("\\", "/"))
-            match = MOODLE.search(str(path)) or CANVAS.search(str(path))
-            if entry.is_dir():
-                continue
-            if match is None or not match["file"].lower().endswith(".ipynb"):
-                left.append(entry.filename)
-                continue
-            student = re.sub(r"\W+", "-", f"{match['name']}-{match['number']}").strip("-")
-            if student not in newest or newest[student].date_time <= entry.date_time:
-                newest[student] = entry
-        for student, entry in newest.items():
-            folder = submitted / student / name
-            folder.mkdir(parents=True, exist_ok=True)
-            if entry.file_size > 50 * 2**20:
-                left.append(entry.filename)
-                continue
-            (folder / f"{name}.ipynb").write_bytes(packed.read(entry))
-            when = datetime(*entry.date_time, tzinfo=UTC)
-            (folder / "timestamp.txt").write_text(when.strftime("%Y-%m-%d %H:%M:%S UTC"))
-    return left
+    fresh: bool = False
 
 
 def find(folder: Path, name: str) -> Path:
@@ -89,15 +53,23 @@ def find(folder: Path, name: str) -> Path:
     raise NotGradable(f"there is no {name}.ipynb" + (f", but {len(others)} other notebooks" if others else ""))
 
 
+def fingerprint(name: str, file: Path) -> str:
+    """Of all that points depend on: the hand-in, the problem set, its tests."""
+    ours = (f"source/{name}/{name}.ipynb", f"grading/parts/{name}.py", "checks.py")
+    needed = (file, *(COURSE / each for each in ours))
+    return hashlib.sha256(b"".join(hashlib.sha256(each.read_bytes()).digest() for each in needed)).hexdigest()
+
+
 def grade_one(course: Path, student: str, name: str, ways, again: bool) -> Outcome:
     """Grade, and write graded/STUDENT/name.json and checked/STUDENT/name/, which nbgrader reads."""
     folder, result = course / "submitted" / student / name, course / "graded" / student / f"{name}.json"
     checked = course / "checked" / student / name
     try:
         file = find(folder, name)
-        known = hashlib.sha256(file.read_bytes()).hexdigest()
+        known = fingerprint(name, file)
         if not again and result.is_file() and (before := json.loads(result.read_text())).get("sha256") == known:
-            return Outcome(student, {k: p["points"] for k, p in before["parts"].items()}, before["repairs"], "")
+            fresh = _stamp(folder, checked)
+            return Outcome(student, {k: p["points"] for k, p in before["parts"].items()}, before["repairs"], "", fresh)
         graded = grade(name, file, ways)
     except NotGradable as why:
         shutil.rmtree(checked, ignore_errors=True)
@@ -106,16 +78,30 @@ def grade_one(course: Path, student: str, name: str, ways, again: bool) -> Outco
     except Exception as error:  # a fault of ours must not stop the others
         return Outcome(student, None, [], f"the grader failed: {type(error).__name__}: {error}")
     repairs = [*graded.repairs, *([f"it was called {file.name}"] if file.name != f"{name}.ipynb" else [])]
+    result.unlink(missing_ok=True)  # last written, first taken away: while it is there, checked/ is whole
     checked.mkdir(parents=True, exist_ok=True)
     nbformat.write(graded.notebook, checked / f"{name}.ipynb")
-    if (stamp := folder / "timestamp.txt").is_file():
-        shutil.copy(stamp, checked)
-    result.parent.mkdir(parents=True, exist_ok=True)
+    _stamp(folder, checked)
     said = {**json.loads(as_json(graded)), "repairs": repairs, "sha256": known}
-    temporary = result.with_suffix(".part")
-    temporary.write_text(json.dumps(said, indent=1) + "\n")
-    temporary.replace(result)
-    return Outcome(student, {key: part.points for key, part in graded.parts.items()}, repairs, "")
+    _write(result, json.dumps(said, indent=1) + "\n")
+    return Outcome(student, {key: part.points for key, part in graded.parts.items()}, repairs, "", True)
+
+
+def _stamp(folder: Path, checked: Path) -> bool:
+    """Pass on the time of the hand-in, if there is one; returns whether it is new."""
+    stamp, passed = folder / "timestamp.txt", checked / "timestamp.txt"
+    if not stamp.is_file() or (passed.is_file() and passed.read_bytes() == stamp.read_bytes()):
+        return False
+    shutil.copy(stamp, passed)
+    return True
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(file.name + ".part")
+    temporary.write_text(text, encoding="utf-8", newline="")
+    temporary.replace(file)
 
 
 def grade_class(course: Path, name: str, students: list[str], processes: int, again: bool = False) -> list[Outcome]:
@@ -123,65 +109,102 @@ def grade_class(course: Path, name: str, students: list[str], processes: int, ag
     ways = context(import_module(f"grading.parts.{name}").PRELOAD)
     with ThreadPoolExecutor(processes) as pool:
         work = [pool.submit(grade_one, course, student, name, ways, again) for student in students]
-        for job in tqdm(work, f"grading {name}", unit="hand-in"):
-            job.result()
+        try:
+            for _ in tqdm(as_completed(work), f"grading {name}", len(work), unit="hand-in"):
+                pass
+        except KeyboardInterrupt:  # what is graded stays; the next call goes on from there
+            pool.shutdown(cancel_futures=True)
+            raise
     return [job.result() for job in work]
 
 
-def write_csv(course: Path, name: str, outcomes: list[Outcome]) -> Path:
-    """A line for each hand-in: points of every part, their sum, remarks. Not graded: no points, which is not 0."""
-    tests = [marks(cell)["grade_id"] for cell in source_of(name).cells if is_test(cell)]
+def into_the_gradebook(course: Path, name: str, outcomes: list[Outcome]) -> list[Outcome]:
+    """Have nbgrader read what is new, and forget what cannot be graded; the outcomes, with what failed there."""
+    graded = [one for one in outcomes if one.points is not None]
+    new = [one.student for one in graded if one.fresh or not (course / "autograded" / one.student / name).is_dir()]
+    failed = fill(course, name, source_of(name), new)
+    forget(course, name, [one.student for one in outcomes if one.points is None])
+    return [one._replace(repairs=[*one.repairs, *filter(None, [failed.get(one.student)])]) for one in outcomes]
+
+
+def write_csv(course: Path, name: str, outcomes: list[Outcome], rows: dict[str, Row]) -> Path:
+    """A line for each hand-in: the platform's number, points of every part and their sum, hours late, remarks.
+
+    Empty is not 0: the hand-in could not be graded, or the part waits for the lecturer, and then the sum does, too.
+    """
+    graded = [cell for cell in source_of(name).cells if marks(cell).get("grade")]
+    parts = [marks(cell)["grade_id"] for cell in sorted(graded, key=lambda cell: not is_test(cell))]
+    lines = [["student", "number", *parts, f"sum of {points_of(name):g}", "hours late", "remarks"]]
+    for one in outcomes:
+        row = rows.get(one.student) if one.points is not None else None
+        points = [row.points.get(part) if row else None for part in parts]
+        total = None if None in points else sum(points)
+        late = None if row is None or row.late is None else round(row.late, 2)
+        number = re.search(r"-(\d+)$", one.student)
+        remarks = "; ".join(remarks_on(course, name, one))
+        lines.append([one.student, number and number[1], *points, total, late, remarks])
     file = course / "graded" / f"{name}.csv"
-    file.parent.mkdir(exist_ok=True)
-    with file.open("w", newline="") as out:
-        table = csv.writer(out)
-        table.writerow(["student", *tests, "sum by tests", "remarks"])
-        for one in outcomes:
-            points = ["" for _ in tests] if one.points is None else [one.points[test] for test in tests]
-            total = "" if one.points is None else sum(points)
-            table.writerow([one.student, *points, total, "; ".join([one.why_not] * bool(one.why_not) + one.repairs)])
+    text = io.StringIO()
+    csv.writer(text).writerows(lines)
+    _write(file, "\ufeff" + text.getvalue())  # the mark by which Excel knows UTF-8
     return file
 
 
-def into_the_gradebook(course: Path, name: str) -> None:
-    """Have nbgrader read what was graded. Raises CalledProcessError, with nbgrader's words printed, if it does not."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic by its name
-    command = [sys.executable, "-m", "nbgrader", "autograde", name, "--force", "--log-level=WARN"]
-    subprocess.run(command, cwd=course, env={**os.environ, "PATH": path}, check=True)
+def points_of(name: str) -> float:
+    return sum(float(marks(cell).get("points", 0)) for cell in source_of(name).cells if marks(cell).get("grade"))
 
 
-def table(outcomes: list[Outcome], most: float) -> str:
-    lines = []
+def remarks_on(course: Path, name: str, one: Outcome) -> list[str]:
+    late = marked_late(course / "submitted" / one.student / name)
+    why = [f"not gradable: {one.why_not}"] if one.why_not else []
+    return [*why, *(["the platform says LATE"] if late else []), *one.repairs]
+
+
+def table(course: Path, name: str, outcomes: list[Outcome], rows: dict[str, Row]) -> str:
+    """A line for each hand-in, and how many there are of each kind."""
+    lines, waiting = [], 0
     for one in outcomes:
-        if one.points is None:
-            lines.append(f"{one.student:30} not gradable: {one.why_not}")
+        row = rows.get(one.student)
+        if one.points is None or row is None:
+            said = ["no points"]
         else:
-            repaired = f"  repaired: {'; '.join(one.repairs)}" if one.repairs else ""
-            lines.append(f"{one.student:30} {sum(one.points.values()):g} of {most:g}{repaired}")
+            blank = sum(points is None for points in row.points.values())
+            waiting += blank
+            said = [f"{sum(filter(None, row.points.values())):g} of {points_of(name):g}"]
+            said += [f"{blank} by hand to come"] if blank else []
+            said += [f"{row.late:.1f} hours late"] if row.late else []
+        lines.append(f"{one.student:30} {'; '.join([*said, *remarks_on(course, name, one)])}")
     graded = [one for one in outcomes if one.points is not None]
     repaired = sum(bool(one.repairs) for one in graded)
     lines.append(f"{len(graded)} graded, {repaired} of them repaired, {len(outcomes) - len(graded)} not gradable.")
+    if waiting:
+        lines.append(f"{waiting} answers wait for you (README.md, by hand); then call this again.")
     return "\n".join(lines)
 
 
 def main() -> None:
+    names = sorted(p.name for p in (COURSE / "source").iterdir() if p.is_dir())
     parser = argparse.ArgumentParser(prog="python -m grading", description=__doc__.split("\n")[0])
-    parser.add_argument("name", choices=sorted(p.name for p in (COURSE / "source").iterdir() if p.is_dir()))
+    parser.add_argument("name", choices=names)
     parser.add_argument("students", nargs="*", help="folders in submitted/; default: all")
     parser.add_argument("--archive", type=Path, help="a zip from Canvas or Moodle, unpacked to submitted/ first")
     parser.add_argument("-j", "--processes", type=int, default=os.cpu_count() or 1, help="default: all CPU cores")
     parser.add_argument("--again", action="store_true", help="grade also what did not change")
     options = parser.parse_args()
-    submitted = COURSE / "submitted"
+    name, submitted = options.name, COURSE / "submitted"
     if options.archive:
-        for file in collect(options.archive, options.name, submitted):
-            print(f"left in the archive: {file}")
-    students = options.students or sorted(p.parent.name for p in submitted.glob(f"*/{options.name}"))
-    if not students:
-        sys.exit(f"There is nothing in submitted/*/{options.name}/; put hand-ins there, or give --archive.")
-    outcomes = grade_class(COURSE, options.name, students, options.processes, options.again)
-    if any(one.points is not None for one in outcomes):
-        into_the_gradebook(COURSE, options.name)
-    most = sum(float(marks(cell)["points"]) for cell in source_of(options.name).cells if is_test(cell))
-    print(table(outcomes, most))
-    print(f"Points of every part: {write_csv(COURSE, options.name, outcomes)}")
+        try:
+            for sentence in collect(options.archive, name, submitted).left:
+                print(f"left in the archive: {sentence}")
+        except ValueError as error:
+            sys.exit(str(error))
+    everybody = sorted(p.parent.name for p in submitted.glob(f"*/{name}"))
+    if not everybody:
+        sys.exit(f"There is nothing in submitted/*/{name}/; put hand-ins there, or give --archive.")
+    if unknown := set(options.students) - set(everybody):
+        sys.exit(f"There is no submitted/{min(unknown)}/{name}/; the students there are {', '.join(everybody)}.")
+    outcomes = grade_class(COURSE, name, options.students or everybody, options.processes, options.again)
+    outcomes = into_the_gradebook(COURSE, name, outcomes)
+    rows = read(COURSE, name)
+    print(table(COURSE, name, outcomes, rows))
+    print(f"Points of every part: {write_csv(COURSE, name, outcomes, rows)}")
