@@ -1,6 +1,5 @@
 """Generate the student version of every problem set and zip it, with what a student needs: `make assignments`."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
+from grading.gradebook import api_of, generate
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -29,18 +29,16 @@ def release(file: Path, course: Path = HERE) -> Path:
     problem set asks for lead to others; docs/, the pages that these lead to; the package as a wheel, with the data that
     notebooks read; pinned versions; README.md.
 
-    Raises RuntimeError if nbgrader released no checks.py.
+    Raises RuntimeError if nbgrader does not release a problem set, or without checks.py.
     """
-    # nbgrader calls alembic by its name, so the environment's programs must be on the path.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "ddpm_dp_assignments"
         wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
         subprocess.run(wheel, check=True)
         (package,) = out.glob("*.whl")
+        api = api_of(course)
         for source in sorted((course / "source").iterdir()):
-            command = [sys.executable, "-m", "nbgrader", "generate_assignment", source.name, "--force"]
-            subprocess.run([*command, "--log-level=ERROR"], cwd=course, env={**os.environ, "PATH": path}, check=True)
+            generate(api, source.name)
             ignored = shutil.ignore_patterns("__pycache__", ".*")
             shutil.copytree(course / "release" / source.name, out / source.name, ignore=ignored)
             if not (out / source.name / "checks.py").is_file():

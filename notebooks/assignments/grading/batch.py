@@ -71,19 +71,19 @@ def grade_one(course: Path, student: str, name: str, ways, again: bool) -> Outco
             fresh = _stamp(folder, checked)
             return Outcome(student, {k: p["points"] for k, p in before["parts"].items()}, before["repairs"], "", fresh)
         graded = grade(name, file, ways)
+        repairs = [*graded.repairs, *([f"it was called {file.name}"] if file.name != f"{name}.ipynb" else [])]
+        result.unlink(missing_ok=True)  # last written, first taken away: while it is there, checked/ is whole
+        checked.mkdir(parents=True, exist_ok=True)
+        nbformat.write(graded.notebook, checked / f"{name}.ipynb")
+        _stamp(folder, checked)
+        said = {**json.loads(as_json(graded)), "repairs": repairs, "sha256": known}
+        _write(result, json.dumps(said, indent=1) + "\n")
     except NotGradable as why:
         shutil.rmtree(checked, ignore_errors=True)
         result.unlink(missing_ok=True)
         return Outcome(student, None, [], str(why))
     except Exception as error:  # a fault of ours must not stop the others
         return Outcome(student, None, [], f"the grader failed: {type(error).__name__}: {error}")
-    repairs = [*graded.repairs, *([f"it was called {file.name}"] if file.name != f"{name}.ipynb" else [])]
-    result.unlink(missing_ok=True)  # last written, first taken away: while it is there, checked/ is whole
-    checked.mkdir(parents=True, exist_ok=True)
-    nbformat.write(graded.notebook, checked / f"{name}.ipynb")
-    _stamp(folder, checked)
-    said = {**json.loads(as_json(graded)), "repairs": repairs, "sha256": known}
-    _write(result, json.dumps(said, indent=1) + "\n")
     return Outcome(student, {key: part.points for key, part in graded.parts.items()}, repairs, "", True)
 
 

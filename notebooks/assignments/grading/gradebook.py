@@ -48,17 +48,22 @@ def _worked(result: dict[str, Any]) -> str:
     return "" if result["success"] else (result.get("log") or result["error"]).strip().splitlines()[-1]
 
 
+def generate(api: NbGraderAPI, name: str) -> None:
+    """Make release/name/, and tell the gradebook of it. Raises RuntimeError with nbgrader's words."""
+    if why := _worked(api.generate_assignment(name, force=True)):
+        raise RuntimeError(f"nbgrader does not release {name}: {why}")
+
+
 def prepare(api: NbGraderAPI, name: str, source: nbformat.NotebookNode) -> None:
-    """Tell the gradebook of a problem set, unless it knows it as it is. Raises RuntimeError with nbgrader's words."""
+    """Tell the gradebook of a problem set, unless it knows it as it is."""
     graded = [marks(cell) for cell in source.cells if marks(cell).get("grade")]
-    wanted = {mark["grade_id"]: float(mark["points"]) for mark in graded}
     try:
         with _book(api) as book:
             known = {cell.name: cell.max_score for cell in book.find_notebook(name, name).grade_cells}
     except MissingEntry:
         known = {}
-    if known != wanted and (why := _worked(api.generate_assignment(name, force=True))):
-        raise RuntimeError(f"nbgrader did not take {name} into its gradebook: {why}")
+    if known != {mark["grade_id"]: float(mark["points"]) for mark in graded}:
+        generate(api, name)
 
 
 def fill(course: Path, name: str, source: nbformat.NotebookNode, students: list[str]) -> dict[str, str]:
