@@ -40,10 +40,10 @@ types: $(VENV)/ready
 unit: $(VENV)/all
 	$(PYTEST) -m "not browser"
 
-# The explorer in headless Chromium, which is Debian's (installed if it is missing and you are root).
+# The explorer and the formgrader in headless Chromium, which is Debian's (installed if it is missing and you are root).
 browser: $(VENV)/all
 	command -v chromium chromium-browser google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium; }
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m browser tests/explorer
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m browser tests/explorer tests/test_classroom.py
 
 notebooks: $(VENV)/all
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --nbval-lax --ignore=notebooks/assignments notebooks

@@ -1,4 +1,4 @@
-"""What several test files share: small exact models, and one torch thread per test process.
+"""What several test files share: small exact models, a browser, and one torch thread per test process.
 
 Tolerances come from the arithmetic, not from a machine. Where a test says nothing else:
 
@@ -11,6 +11,7 @@ Tolerances come from the arithmetic, not from a machine. Where a test says nothi
 """
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -62,3 +63,17 @@ def interrupt_training(monkeypatch, step: int) -> None:
         return loss(*arguments)
 
     monkeypatch.setattr(Loss, "__call__", interrupted)
+
+
+@pytest.fixture(scope="module")  # not longer: playwright runs only once at a time in a process
+def chromium():
+    """Debian's Chromium, driven by playwright; without either, the test is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: run `make browser`")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium: run `make browser`")
+    quiet = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=quiet.split())
+        yield browser
+        browser.close()
