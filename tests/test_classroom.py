@@ -28,7 +28,14 @@ PAGE = (COURSE / "README.md").read_text()
 TOLD = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.S | re.M) for line in block.splitlines()]
 MADE = "release submitted checked graded autograded feedback *.db __pycache__ .*"
 SOLUTION = re.compile(r"^ *### (?:BEGIN|END) SOLUTION\n?", re.M)
-SCRIPT = "<script>document.title = 'mine'</script><img src=x onerror=\"document.title = 'mine'\">"
+RUNS = "document.title = 'mine'"
+SCRIPT = f"""<script>{RUNS}</script>, <IMG src=x onerror="{RUNS}">, $a<b <img src=x onerror="{RUNS}">$, <!-- -->
+
+<details open ontoggle="{RUNS}"><summary>More</summary></details> [one](java&#115;cript:alert) [two][2] [web](https://a.b)
+
+- <svg/onload="{RUNS}">
+
+[2]: javascript:alert"""
 
 
 def at(course: Path) -> dict[str, str]:
@@ -126,7 +133,9 @@ def test_a_released_notebook_holds_no_answer(handed_out, name):
             assert not [line for line in lines if line in released]
     tests = [line.strip() for line in (COURSE / "grading" / "parts" / f"{name}.py").read_text().splitlines()]
     # What an answer must look like, both tests say in the same words.
-    assert not [line for line in tests if len(line) > 50 and line in released and not line.startswith(("assert ", '"', 'f"'))]
+    assert not [
+        line for line in tests if len(line) > 50 and line in released and not line.startswith(("assert ", '"', 'f"'))
+    ]
 
 
 def run_without_library(file: Path, notebook: nbformat.NotebookNode) -> None:
@@ -252,7 +261,7 @@ def test_the_formgrader_shows_the_class_and_takes_points(graded, chromium):
     """In a browser, with the page's command; a script in an answer does not run there. The points reach the CSV."""
     course, _ = graded
     (command,) = [line for line in TOLD if line.startswith("jupyter server ")]
-    options = "--no-browser --port=0 --allow-root --IdentityProvider.token= --ServerApp.disable_check_xsrf=True"
+    options = "--no-browser --port=0 --allow-root --IdentityProvider.token="
     log = (course / "log").open("w")
     server = subprocess.Popen([*command.split(), *options.split()], cwd=course, env=at(course), stdout=log, stderr=log)
     try:
@@ -260,18 +269,27 @@ def test_the_formgrader_shows_the_class_and_takes_points(graded, chromium):
         page.set_default_timeout(60_000)
         page.goto(address(course, server))
         page.get_by_role("link", name="Manual Grading").click()
-        page.get_by_role("link", name="ps1").click()
-        page.get_by_role("link", name="ps1").last.click()
-        page.get_by_text("Submission #1").wait_for()
-        assert page.locator("tbody tr").count() == 6
-        page.get_by_text("Submission #1").click()
-        page.locator(".score").last.wait_for()
-        assert page.title() != "mine"
-        page.get_by_role("link", name="Manage Students").first.wait_for(state="attached")
+        for link in ("/gradebook/ps1", "/gradebook/ps1/ps1"):
+            page.locator(f"tbody a[href$='{link}']").click()
+        page.get_by_text("Submission #6").wait_for()
+        page.get_by_role("button", name="Show All Names").click()
+        students = {file.parts[-2] for file in (course / "graded").glob("*/ps1.json")}
+        assert set(page.locator("tbody a.name-shown").all_inner_texts()) == students
+        page.get_by_role("link", name="王小明-204").click()
+        score = page.locator("input#why_a_sum")
+        score.wait_for()
+        page.wait_for_load_state("networkidle")
+        assert page.title() != "mine" and page.locator("[onerror], [ontoggle], [onload], a[href^=java]").count() == 0
+        score.fill("5.5")
+        with page.expect_response(lambda response: response.request.method == "PUT" and "/api/grade/" in response.url):
+            score.press("Tab")
     finally:
         server.terminate()
         server.wait(20)
         log.close()
+    told(course, "python -m grading ps1")
+    sums = [line["sum of 40"] for line in lines_of(course).values()]
+    assert sorted(sums) == [*[""] * (len(sums) - 2), "0.0", "39.5"]
 
 
 def address(course: Path, server: subprocess.Popen) -> str:
@@ -288,7 +306,7 @@ def test_points_by_hand_reach_the_csv_and_stay(graded):
     from nbgrader.api import Gradebook
 
     course, _ = graded
-    with Gradebook(f"sqlite:///{course}/gradebook.db", "ddpm_dp") as book:
+    with Gradebook(f"sqlite:///{course}/gradebook.db", "ddpm_dp") as book:  # as the formgrader does: see above
         grade = book.find_grade("why_a_sum", "ps1", "ps1", "doejane-101")
         grade.manual_score, grade.needs_manual_grade = 4.5, False
         book.db.commit()
@@ -317,7 +335,9 @@ def test_feedback_tells_what_was_wrong_and_no_answer(graded):
     parts = json.loads((course / "graded" / "garcíamaría-102" / "ps1.json").read_text())["parts"]
     (said,) = [part["said"] for part in parts.values() if part["said"]]
     assert said.startswith("bits_per_dim") and said in read["garcíamaría-102"]
-    assert SCRIPT not in pages["王小明-204"] and "My argument." in pages["王小明-204"]
+    page = pages["王小明-204"]
+    assert "My argument." in page and 'href="https://a.b"' in page and RUNS in page
+    assert not re.search(r"<[^<>]*document\.title|href=\W*java|<script>document", page)
     source = nbformat.read(COURSE / "source" / "ps1" / "ps1.ipynb", as_version=4)
     answers = [line for cell in source.cells for line in re.findall(r"BEGIN SOLUTION\n(.*?)### END", cell.source, re.S)]
     given = "\n".join(re.sub(r"### BEGIN SOLUTION.*?### END", "", cell.source, flags=re.S) for cell in source.cells)

@@ -27,7 +27,6 @@ c.CourseDirectory.root = str(COURSE)
 c.CourseDirectory.submitted_directory = "checked"
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc*", "__pycache__", ".pytest_cache"]
 c.GenerateAssignment.pre_convert_hook = put_checks_beside
-c.HTMLExporter.sanitize_html = True  # a script in an answer would run in the lecturer's browser, beside the gradebook
 c.GenerateFeedbackApp.log_level = "ERROR"  # not five lines a student, and a warning for every picture
 # Cells and marks are the grader's own copies of ours: there is nothing to check in them.
 c.Autograde.sanitize_preprocessors = [OverwriteCells]

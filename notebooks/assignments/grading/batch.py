@@ -28,7 +28,7 @@ from grading.answers import COURSE, context
 from grading.archives import collect, marked_late
 from grading.grade import as_json, grade, source_of
 from grading.gradebook import Row, fill, forget, read
-from grading.hand_ins import NotGradable, is_test, marks
+from grading.hand_ins import NotGradable, is_answer, is_test, marks
 
 
 class Outcome(NamedTuple):
@@ -74,7 +74,7 @@ def grade_one(course: Path, student: str, name: str, ways, again: bool) -> Outco
         repairs = [*graded.repairs, *([f"it was called {file.name}"] if file.name != f"{name}.ipynb" else [])]
         result.unlink(missing_ok=True)  # last written, first taken away: while it is there, checked/ is whole
         checked.mkdir(parents=True, exist_ok=True)
-        nbformat.write(graded.notebook, checked / f"{name}.ipynb")
+        nbformat.write(harmless(graded.notebook), checked / f"{name}.ipynb")
         _stamp(folder, checked)
         said = {**json.loads(as_json(graded)), "repairs": repairs, "sha256": known}
         _write(result, json.dumps(said, indent=1) + "\n")
@@ -85,6 +85,19 @@ def grade_one(course: Path, student: str, name: str, ways, again: bool) -> Outco
     except Exception as error:  # a fault of ours must not stop the others
         return Outcome(student, None, [], f"the grader failed: {type(error).__name__}: {error}")
     return Outcome(student, {key: part.points for key, part in graded.parts.items()}, repairs, "", True)
+
+
+def harmless(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A notebook in which no answer's text runs in a browser; the formgrader shows texts as they are.
+
+    A tag is one only where a letter follows `<` at once, a link where `(` or `:` follows `]`: a space between makes a text
+    of it, and leaves a formula as it was. Links to the web stay.
+    """
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and is_answer(cell):
+            cell.source = re.sub(r"<(?=[A-Za-z/!?])", "< ", cell.source)
+            cell.source = re.sub(r"\](?=[(:](?!https?://))", "] ", cell.source)
+    return notebook
 
 
 def _stamp(folder: Path, checked: Path) -> bool:
