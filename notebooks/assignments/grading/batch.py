@@ -90,8 +90,8 @@ def grade_one(course: Path, student: str, name: str, ways, again: bool) -> Outco
 def harmless(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """A notebook in which no answer's text runs in a browser; the formgrader shows texts as they are.
 
-    A tag is one only where a letter follows `<` at once, a link where `(` or `:` follows `]`: a space between makes a text
-    of it, and leaves a formula as it was. Links to the web stay.
+    A tag is one only where a letter follows `<` at once, a link where `(` or `:` follows `]`: a space between makes a
+    text of it, and leaves a formula as it was. Links to the web stay.
     """
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and is_answer(cell):
