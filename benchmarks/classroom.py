@@ -4,8 +4,8 @@
 
 Hand-ins are the sources' own answers. Every way runs as a process of its own, with one hand-in and with `--hand-ins`; the
 difference is what one more costs, the rest is what is paid once. Seconds of CPU are counted, of all processes that took
-part, so that a loaded machine tells the same. A class of 120 on 2 cores takes half of (once + 120 x each) where the work
-is shared between them; nbgrader's part is not shared, and counts in full.
+part, so that a loaded machine tells the same. A class of 120 on 2 cores takes half of (once + 120 x each) where work is
+shared between them; nbgrader's part is not shared, and counts in full.
 """
 
 import argparse
@@ -27,7 +27,7 @@ GRADE = """
 if __name__ == "__main__":
     from pathlib import Path
     from grading.batch import grade_class
-    outcomes = grade_class(Path.cwd(), {name!r}, {students!r}, 2, True)
+    outcomes = grade_class(Path.cwd(), {name!r}, {students!r}, 2, {students!r})
     assert all(one.points and min(one.points.values()) > 0 for one in outcomes), outcomes
 """
 FILL = """

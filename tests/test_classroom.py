@@ -1,6 +1,6 @@
 """The lecturer's page, followed to the letter: hand out, collect, grade, by hand, points and feedback out.
 
-In a copy of the course folder, with a class of ten that hands in through Canvas and Moodle.
+In a copy of the course folder, with a class of eight that hands in through Canvas and Moodle.
 """
 
 import csv
@@ -315,8 +315,9 @@ def test_points_by_hand_reach_the_csv_and_stay(graded):
     assert (line["why_a_sum"], line["sum of 40"]) == ("4.5", "38.5")
 
     def again() -> dict[str, str]:
-        command = [sys.executable, "-m", "grading", "ps1", "doejane-101", "--again"]
+        command = [sys.executable, "-m", "grading", "ps1", "--again", "doejane-101"]
         subprocess.run(command, cwd=course, env=at(course), check=True, capture_output=True)
+        assert len(lines_of(course)) == 8  # the others' lines stay
         return lines_of(course)["doejane-101"]
 
     assert again()["sum of 40"] == "38.5"

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import import_module
 from pathlib import Path
@@ -117,11 +118,13 @@ def _write(file: Path, text: str) -> None:
     temporary.replace(file)
 
 
-def grade_class(course: Path, name: str, students: list[str], processes: int, again: bool = False) -> list[Outcome]:
-    """Grade students side by side, with a progress bar; one outcome each, in the order of their names."""
+def grade_class(
+    course: Path, name: str, students: list[str], processes: int, again: Collection[str] = ()
+) -> list[Outcome]:
+    """Grade students side by side, with a progress bar; one outcome each. Those in `again` also if nothing changed."""
     ways = context(import_module(f"grading.parts.{name}").PRELOAD)
     with ThreadPoolExecutor(processes) as pool:
-        work = [pool.submit(grade_one, course, student, name, ways, again) for student in students]
+        work = [pool.submit(grade_one, course, student, name, ways, student in again) for student in students]
         try:
             for _ in tqdm(as_completed(work), f"grading {name}", len(work), unit="hand-in"):
                 pass
@@ -199,10 +202,9 @@ def main() -> None:
     names = sorted(p.name for p in (COURSE / "source").iterdir() if p.is_dir())
     parser = argparse.ArgumentParser(prog="python -m grading", description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=names)
-    parser.add_argument("students", nargs="*", help="folders in submitted/; default: all")
     parser.add_argument("--archive", type=Path, help="a zip from Canvas or Moodle, unpacked to submitted/ first")
     parser.add_argument("-j", "--processes", type=int, default=os.cpu_count() or 1, help="default: all CPU cores")
-    parser.add_argument("--again", action="store_true", help="grade also what did not change")
+    parser.add_argument("--again", nargs="*", metavar="STUDENT", help="grade these also if nothing changed; none: all")
     options = parser.parse_args()
     name, submitted = options.name, COURSE / "submitted"
     if options.archive:
@@ -214,9 +216,10 @@ def main() -> None:
     everybody = sorted(p.parent.name for p in submitted.glob(f"*/{name}"))
     if not everybody:
         sys.exit(f"There is nothing in submitted/*/{name}/; put hand-ins there, or give --archive.")
-    if unknown := set(options.students) - set(everybody):
+    again = everybody if options.again == [] else options.again or ()
+    if unknown := set(again) - set(everybody):
         sys.exit(f"There is no submitted/{min(unknown)}/{name}/; the students there are {', '.join(everybody)}.")
-    outcomes = grade_class(COURSE, name, options.students or everybody, options.processes, options.again)
+    outcomes = grade_class(COURSE, name, everybody, options.processes, again)
     outcomes = into_the_gradebook(COURSE, name, outcomes)
     rows = read(COURSE, name)
     print(table(COURSE, name, outcomes, rows))
