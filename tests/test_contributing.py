@@ -12,6 +12,7 @@ from shutil import copytree, ignore_patterns
 import nbformat
 import pytest
 
+from tests.conftest import nightly_but
 from tests.test_rooms import FLOORS, TORCH_FREE
 from tests.variances.conformance import CHECKS
 
@@ -154,7 +155,7 @@ def house(tmp_path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("title", RECIPES)
+@pytest.mark.parametrize("title", nightly_but("A metric of sample quality", RECIPES))
 def test_a_recipe_works_as_it_stands(title, house):
     recipe, before = RECIPES[title], snapshot(house)
     follow(house, recipe)
@@ -179,9 +180,23 @@ EVERYBODY = """
 """
 
 
-@pytest.mark.slow
-def test_a_new_entry_makes_no_test_red(house):
+@pytest.fixture
+def grown(house) -> Path:
+    """A copy of the house where all recipes but the notebook's were followed."""
     for title, recipe in RECIPES.items():
         if "notebook" not in title:
             follow(house, recipe)
-    run(house, f"pytest -x -m 'not slow' -k 'not test_family' {' '.join(EVERYBODY.split())}")
+    return house
+
+
+@pytest.mark.slow
+def test_what_recipes_write_runs(grown):
+    """Its own examples and tests, and the registries that it is in."""
+    new = [file for recipe in RECIPES.values() for file in new_files(recipe)]
+    assert len(new) == 7 and "passed" in run(grown, f"pytest -o addopts= --doctest-modules {' '.join(new)}")
+    assert "geometric" in run(grown, "ddpm-dp solve --help") and "patches" in run(grown, "ddpm-dp train --help")
+
+
+@pytest.mark.nightly
+def test_a_new_entry_makes_no_test_red(grown):
+    run(grown, f"pytest -x -m 'not slow and not nightly' -k 'not test_family' {' '.join(EVERYBODY.split())}")
