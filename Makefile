@@ -34,11 +34,11 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 quick: lint types $(VENV)/all
 	$(PYTEST) -m "not slow and not browser $(TIER)"
 
-lint: $(VENV)/ready
+lint: $(VENV)/all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/ready
+types: $(VENV)/all
 	$(BIN)/mypy
 
 # The tests of tests/, and the examples in docstrings.
@@ -111,15 +111,24 @@ tiny-imagenet: $(VENV)/all
 clean:
 	rm -rf .venv .venv-latest out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# pip compiles one file after the other: that is left to all cores afterwards. (Some files are no Python on purpose.)
+INSTALL = $(BIN)/python -m pip install --no-compile -c $(CONSTRAINTS)
+COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+
 # torch comes first and pinned: alone and unpinned, pip may choose another build of several gigabytes.
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/torch: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ddpm_dp needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[notebooks,test]'
+	$(INSTALL) torch
 	touch $@
 
-# What the tests, the book and the classroom need beside that.
-$(VENV)/all: $(VENV)/ready
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[pretrained,distributed,browser,classroom,book]'
+$(VENV)/ready: $(VENV)/torch
+	$(INSTALL) -e '.[notebooks,test]'
+	$(COMPILE)
 	touch $@
+
+# What the tests, the book and the classroom need beside that; at once, so that pip chooses versions and compiles once.
+$(VENV)/all: $(VENV)/torch
+	$(INSTALL) -e '.[notebooks,test,pretrained,distributed,browser,classroom,book]'
+	$(COMPILE)
+	touch $(VENV)/ready $@
