@@ -128,7 +128,11 @@ def names_of(node: ast.stmt) -> list[str]:
 
 def write_notebook(house: Path, file: str, recipe: str) -> None:
     make = {"markdown": nbformat.v4.new_markdown_cell, "python": nbformat.v4.new_code_cell}
-    cells = [make[kind](source.strip()) for kind, source in re.findall(r"```(markdown|python)\n(.*?)```", recipe, re.S)]
+    cells = []
+    for _, kind, tag, source in re.findall(r"^(`{3,4})(markdown|python) ?(\w*)\n(.*?)^\1$", recipe, re.S | re.M):
+        cells.append(make[kind](source.strip()))
+        if tag:
+            cells[-1].metadata |= {"tags": [tag]} | ({"jupyter": {"source_hidden": True}} if tag == "finding" else {})
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), house / file)
     run(house, f"jupyter nbconvert --log-level ERROR --to notebook --execute --inplace {file}")
@@ -138,6 +142,8 @@ def follow(house: Path, recipe: str) -> None:
     """Do what a recipe says, up to its commands."""
     for file in touched(recipe):
         if file.endswith(".ipynb"):
+            settings = re.search(r"`(tests/\S+\.toml)`:\n\n```toml\n(.*?)```", recipe, re.S)
+            (house / settings[1]).write_text(settings[2])
             return write_notebook(house, file, recipe)
     for file, code in new_files(recipe).items():
         (house / file).write_text(code)
@@ -165,7 +171,8 @@ def test_a_recipe_works_as_it_stands(title, house):
     assert {file for file in after if before.get(file) != after[file]} == touched(
         recipe
     ) and before.keys() <= after.keys()
-    run(house, f"ruff check {' '.join(touched(recipe))} && ruff format --check {' '.join(touched(recipe))}")
+    code = " ".join(file for file in touched(recipe) if not file.endswith(".toml"))
+    run(house, f"ruff check {code} && ruff format --check {code}")
     if title.startswith("A family"):
         passed = re.search(r"(\d+) passed", printed[0]) or re.search(r"^(\.+) ", printed[0], re.M)
         assert (len(passed[1]) if passed[1][0] == "." else int(passed[1])) >= len(CHECKS), printed[0]
