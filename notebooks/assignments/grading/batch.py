@@ -99,22 +99,22 @@ def grade_one(course: Path, student: str, name: str, ways, again: bool) -> Outco
         if not again and result.is_file() and (before := json.loads(result.read_text())).get("sha256") == known:
             return Outcome(student, {k: p["points"] for k, p in before["parts"].items()}, before["repairs"], "")
         graded = grade(name, file, ways)
+        repairs = [*graded.repairs, *([f"it was called {file.name}"] if file.name != f"{name}.ipynb" else [])]
+        checked.mkdir(parents=True, exist_ok=True)
+        nbformat.write(graded.notebook, checked / f"{name}.ipynb")
+        if (stamp := folder / "timestamp.txt").is_file():
+            shutil.copy(stamp, checked)
+        result.parent.mkdir(parents=True, exist_ok=True)
+        said = {**json.loads(as_json(graded)), "repairs": repairs, "sha256": known}
+        temporary = result.with_suffix(".part")
+        temporary.write_text(json.dumps(said, indent=1) + "\n")
+        temporary.replace(result)
     except NotGradable as why:
         shutil.rmtree(checked, ignore_errors=True)
         result.unlink(missing_ok=True)
         return Outcome(student, None, [], str(why))
     except Exception as error:  # a fault of ours must not stop the others
         return Outcome(student, None, [], f"the grader failed: {type(error).__name__}: {error}")
-    repairs = [*graded.repairs, *([f"it was called {file.name}"] if file.name != f"{name}.ipynb" else [])]
-    checked.mkdir(parents=True, exist_ok=True)
-    nbformat.write(graded.notebook, checked / f"{name}.ipynb")
-    if (stamp := folder / "timestamp.txt").is_file():
-        shutil.copy(stamp, checked)
-    result.parent.mkdir(parents=True, exist_ok=True)
-    said = {**json.loads(as_json(graded)), "repairs": repairs, "sha256": known}
-    temporary = result.with_suffix(".part")
-    temporary.write_text(json.dumps(said, indent=1) + "\n")
-    temporary.replace(result)
     return Outcome(student, {key: part.points for key, part in graded.parts.items()}, repairs, "")
 
 
