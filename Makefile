@@ -1,5 +1,5 @@
-# `make demo` does the main job on real data, `make lab` opens the notebooks, `make quick` checks what can be checked in
-# minutes, `make test` everything.
+# `make demo` does the main job on real data, `make lab` opens the notebooks. `make quick` checks what can be checked in
+# minutes, `make test` all that a change may break, `make nightly` everything.
 # Each sets up .venv first, once. `make book` renders the course, `make test-latest` tries the newest releases.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 
-.PHONY: demo lab test quick lint types unit notebooks book test-latest bench data fashion tiny-imagenet clean explorer browser assignments
+.PHONY: demo lab test quick nightly lint types unit notebooks book test-latest bench data fashion tiny-imagenet clean explorer browser assignments
 
 demo: $(VENV)/ready
 	$(BIN)/ddpm-dp demo --out out
@@ -19,31 +19,36 @@ lab: $(VENV)/ready
 explorer: $(VENV)/ready
 	$(BIN)/ddpm-dp explorer --out out/explorer.html --open
 
-test: lint types unit notebooks browser book
+test: lint types unit notebooks book browser
+
+# What pyproject.toml marks as nightly is left out, but by this target and what it makes.
+TIER := and not nightly
+nightly: TIER :=
+nightly: test
 
 # One torch and numba thread a process: two processes with two threads each only wait for one another. A process that has
 # nothing left to do takes from the other's tests.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-# At every save: all but what is marked slow (pyproject.toml says why).
+# At every save: all but what is marked slow or nightly (pyproject.toml says why).
 quick: lint types $(VENV)/all
-	$(PYTEST) -m "not slow and not browser"
+	$(PYTEST) -m "not slow and not browser $(TIER)"
 
-lint: $(VENV)/ready
+lint: $(VENV)/all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/ready
+types: $(VENV)/all
 	$(BIN)/mypy
 
 # The tests of tests/, and the examples in docstrings.
 unit: $(VENV)/all
-	$(PYTEST) -m "not browser"
+	$(PYTEST) -m "not browser $(TIER)"
 
-# The explorer and the formgrader in headless Chromium, which is Debian's (installed if it is missing and you are root).
-browser: $(VENV)/all
+# The explorer, the book and the formgrader in headless Chromium, which is Debian's (installed if it is missing and you are root).
+browser: $(VENV)/all book
 	command -v chromium chromium-browser google-chrome || { apt-get update && apt-get install -y --no-install-recommends chromium; }
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m browser tests/explorer tests/test_classroom.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "browser $(TIER)" tests/explorer tests/test_classroom.py
 
 notebooks: $(VENV)/all
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --nbval-lax --ignore=notebooks/assignments notebooks
@@ -63,7 +68,7 @@ book: $(VENV)/all
 test-latest:
 	rm -rf .venv-latest && mkdir .venv-latest
 	grep '^torch==' constraints.txt > .venv-latest/constraints.txt
-	$(MAKE) -k test VENV=.venv-latest CONSTRAINTS=.venv-latest/constraints.txt; failed=$$?; \
+	$(MAKE) -k nightly VENV=.venv-latest CONSTRAINTS=.venv-latest/constraints.txt; failed=$$?; \
 	.venv-latest/bin/python .ci/newer.py; exit $$failed
 
 # Times and memory of the search, and what measuring and training cost beside the network: to benchmarks/results/.
@@ -106,15 +111,24 @@ tiny-imagenet: $(VENV)/all
 clean:
 	rm -rf .venv .venv-latest out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# pip compiles one file after the other: that is left to all cores afterwards. (Some files are no Python on purpose.)
+INSTALL = $(BIN)/python -m pip install --no-compile -c $(CONSTRAINTS)
+COMPILE = $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+
 # torch comes first and pinned: alone and unpinned, pip may choose another build of several gigabytes.
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/torch: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ddpm_dp needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[notebooks,test]'
+	$(INSTALL) torch
 	touch $@
 
-# What the tests, the book and the classroom need beside that.
-$(VENV)/all: $(VENV)/ready
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[pretrained,distributed,browser,classroom,book]'
+$(VENV)/ready: $(VENV)/torch
+	$(INSTALL) -e '.[notebooks,test]'
+	$(COMPILE)
 	touch $@
+
+# What the tests, the book and the classroom need beside that; at once, so that pip chooses versions and compiles once.
+$(VENV)/all: $(VENV)/torch
+	$(INSTALL) -e '.[notebooks,test,pretrained,distributed,browser,classroom,book]'
+	$(COMPILE)
+	touch $(VENV)/ready $@

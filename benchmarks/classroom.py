@@ -3,9 +3,9 @@
     python benchmarks/classroom.py [--hand-ins 12]
 
 Hand-ins are the sources' own answers. Every way runs as a process of its own, with one hand-in and with `--hand-ins`:
-the difference is what one more costs, the rest is what is paid once. Seconds of CPU are counted, of all processes that took
-part, so that a loaded machine tells the same. A class of 120 on 2 cores takes half of (once + 120 x each) where work is
-shared between them; nbgrader's part is not shared, and counts in full.
+the difference is what one more costs, the rest is what is paid once. Seconds of CPU are counted, of all processes that
+took part, so that a loaded machine tells the same. A class of 120 on 2 cores takes half of (once + 120 x each) where
+work is shared between them; nbgrader's part is not shared, and counts in full.
 """
 
 import argparse

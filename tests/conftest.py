@@ -12,6 +12,7 @@ Tolerances come from the arithmetic, not from a machine. Where a test says nothi
 
 import os
 import shutil
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -33,6 +34,13 @@ torch.set_num_threads(1)  # the suite runs in two processes on two cores; thread
 def mixture() -> MixtureDenoiser:
     """The exact denoiser of two Gaussians in the plane, under a cosine schedule with T = 100."""
     return MixtureDenoiser(NoiseSchedule.cosine(100), means=[[0.5, -0.2], [-0.4, 0.3]], std=0.15, weights=[0.3, 0.7])
+
+
+def nightly_but(kept: str, names: Iterable[str]) -> list:
+    """The names as parameters of a test: one stands for all in `make test`, the others wait for `make nightly`."""
+    names = [*names]
+    assert kept in names
+    return [pytest.param(name, marks=() if name == kept else pytest.mark.nightly) for name in names]
 
 
 def draw(denoiser: MixtureDenoiser, n: int, seed: int) -> np.ndarray:

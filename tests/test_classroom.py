@@ -20,6 +20,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from tests.conftest import nightly_but
+
 pytest.importorskip("nbgrader", reason="pip install -e '.[classroom]'")
 
 ROOT = Path(__file__).parents[1]
@@ -147,7 +149,7 @@ def run_without_library(file: Path, notebook: nbformat.NotebookNode) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ps1", "ps2", "ps4"])
+@pytest.mark.parametrize("name", nightly_but("ps1", ["ps1", "ps2", "ps4"]))
 def test_visible_tests_run_with_numpy_and_scipy_alone(handed_out, name):
     """They pass for right answers; and before anything is written, the first says so in words."""
     file = handed_out / name / f"{name}.ipynb"

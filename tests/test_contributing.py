@@ -12,6 +12,7 @@ from shutil import copytree, ignore_patterns
 import nbformat
 import pytest
 
+from tests.conftest import nightly_but
 from tests.test_rooms import FLOORS, TORCH_FREE
 from tests.variances.conformance import CHECKS
 
@@ -127,7 +128,11 @@ def names_of(node: ast.stmt) -> list[str]:
 
 def write_notebook(house: Path, file: str, recipe: str) -> None:
     make = {"markdown": nbformat.v4.new_markdown_cell, "python": nbformat.v4.new_code_cell}
-    cells = [make[kind](source.strip()) for kind, source in re.findall(r"```(markdown|python)\n(.*?)```", recipe, re.S)]
+    cells = []
+    for _, kind, tag, source in re.findall(r"^(`{3,4})(markdown|python) ?(\w*)\n(.*?)^\1$", recipe, re.S | re.M):
+        cells.append(make[kind](source.strip()))
+        if tag:
+            cells[-1].metadata |= {"tags": [tag]} | ({"jupyter": {"source_hidden": True}} if tag == "finding" else {})
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), house / file)
     run(house, f"jupyter nbconvert --log-level ERROR --to notebook --execute --inplace {file}")
@@ -137,6 +142,8 @@ def follow(house: Path, recipe: str) -> None:
     """Do what a recipe says, up to its commands."""
     for file in touched(recipe):
         if file.endswith(".ipynb"):
+            settings = re.search(r"`(tests/\S+\.toml)`:\n\n```toml\n(.*?)```", recipe, re.S)
+            (house / settings[1]).write_text(settings[2])
             return write_notebook(house, file, recipe)
     for file, code in new_files(recipe).items():
         (house / file).write_text(code)
@@ -154,7 +161,7 @@ def house(tmp_path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("title", RECIPES)
+@pytest.mark.parametrize("title", nightly_but("A metric of sample quality", RECIPES))
 def test_a_recipe_works_as_it_stands(title, house):
     recipe, before = RECIPES[title], snapshot(house)
     follow(house, recipe)
@@ -164,7 +171,8 @@ def test_a_recipe_works_as_it_stands(title, house):
     assert {file for file in after if before.get(file) != after[file]} == touched(
         recipe
     ) and before.keys() <= after.keys()
-    run(house, f"ruff check {' '.join(touched(recipe))} && ruff format --check {' '.join(touched(recipe))}")
+    code = " ".join(file for file in touched(recipe) if not file.endswith(".toml"))
+    run(house, f"ruff check {code} && ruff format --check {code}")
     if title.startswith("A family"):
         passed = re.search(r"(\d+) passed", printed[0]) or re.search(r"^(\.+) ", printed[0], re.M)
         assert (len(passed[1]) if passed[1][0] == "." else int(passed[1])) >= len(CHECKS), printed[0]
@@ -179,9 +187,23 @@ EVERYBODY = """
 """
 
 
-@pytest.mark.slow
-def test_a_new_entry_makes_no_test_red(house):
+@pytest.fixture
+def grown(house) -> Path:
+    """A copy of the house where all recipes but the notebook's were followed."""
     for title, recipe in RECIPES.items():
         if "notebook" not in title:
             follow(house, recipe)
-    run(house, f"pytest -x -m 'not slow' -k 'not test_family' {' '.join(EVERYBODY.split())}")
+    return house
+
+
+@pytest.mark.slow
+def test_what_recipes_write_runs(grown):
+    """Its own examples and tests, and the registries that it is in."""
+    new = [file for recipe in RECIPES.values() for file in new_files(recipe)]
+    assert len(new) == 7 and "passed" in run(grown, f"pytest -o addopts= --doctest-modules {' '.join(new)}")
+    assert "geometric" in run(grown, "ddpm-dp solve --help") and "patches" in run(grown, "ddpm-dp train --help")
+
+
+@pytest.mark.nightly
+def test_a_new_entry_makes_no_test_red(grown):
+    run(grown, f"pytest -x -m 'not slow and not nightly' -k 'not test_family' {' '.join(EVERYBODY.split())}")

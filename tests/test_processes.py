@@ -53,7 +53,9 @@ def assert_same(a: Path, b: Path, tolerance: float) -> None:
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=0)
 
 
-@pytest.mark.parametrize(("launcher", "n", "batch_size"), [(ACCELERATE, 2, 50), (TORCHRUN, 3, 160)])
+@pytest.mark.parametrize(
+    ("launcher", "n", "batch_size"), [(ACCELERATE, 2, 50), pytest.param(TORCHRUN, 3, 160, marks=pytest.mark.nightly)]
+)
 def test_statistics_do_not_depend_on_the_number_of_processes(folder, launcher, n, batch_size):
     """To the order in which float64 numbers are added, for the same batches; where those are too few, it is said.
 
@@ -85,7 +87,7 @@ raise SystemExit(cli.main({arguments}))
 """
 
 
-@pytest.mark.parametrize(("launcher", "rank"), [(ONE, 0), ([*TORCHRUN, 2], 1)])
+@pytest.mark.parametrize(("launcher", "rank"), [(ONE, 0), pytest.param([*TORCHRUN, 2], 1, marks=pytest.mark.nightly)])
 def test_a_killed_job_ends_with_an_error_and_goes_on_to_the_same_numbers(folder, launcher, rank, capfd):
     out = f"killed{rank}.npz"
     script = folder / "dying.py"
@@ -124,6 +126,7 @@ def test_processes_that_cannot_share_a_batch_are_refused(tmp_path):
     assert done.returncode != 0 and "batch_size = 5 cannot be shared evenly by 2 processes" in done.stderr
 
 
+@pytest.mark.nightly
 def test_in_a_notebook(folder):
     """`notebook_launcher` is for GPUs; on CPUs Accelerate's own stand-in for it is `debug_launcher`."""
     code = (

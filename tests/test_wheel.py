@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
@@ -23,8 +24,13 @@ best   = ddpm_dp.solve(costs, budgets=256)
 path   = best.path(32)
 images = ddpm_dp.sample(model, path, n=4)
 assert images.shape == (4, 1, 8, 8) and len(path) == 33, (images.shape, path)
-assert "clone" not in ddpm_dp.__file__
-print(ddpm_dp.__file__)
+"""
+
+FEW_LINES = """
+import ddpm_dp
+stats  = ddpm_dp.DenoisingStatistics.load(ddpm_dp.shipped("digits/train.npz"))
+images = ddpm_dp.sample(ddpm_dp.load("digits"), [0, 30, 1000], n=4, variance="analytic", statistics=stats)
+assert images.shape == (4, 1, 8, 8), images.shape
 """
 
 
@@ -47,17 +53,45 @@ def test_the_wheel_asks_for_all_that_the_package_imports():
         assert {canonicalize_name(owner) for owner in owners.get(module, [module])} & asked, module
 
 
-@pytest.mark.slow  # installs torch
-def test_wheel_works_without_the_clone(tmp_path):
-    """Build the wheel, install it alone in an empty environment, and run the six lines somewhere else."""
-    run = {"check": True, "capture_output": True, "text": True, "cwd": tmp_path}
-    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, ROOT], **run, env=clean)
-    (wheel,) = tmp_path.glob("*.whl")
+CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=CLEAN)
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def run_in(folder: Path, python: str | Path, code: str, **environment: str) -> None:
+    """Run the code in that folder, with the package that is installed there, and not the clone's."""
+    code += "\nprint(ddpm_dp.__file__)"
+    run = {"check": True, "capture_output": True, "text": True, "cwd": folder, "env": CLEAN | environment}
+    printed = subprocess.run([python, "-c", code], **run).stdout
+    assert str(folder) in printed and str(ROOT) not in printed
+
+
+@pytest.mark.slow
+def test_the_wheel_has_every_file_of_the_package(wheel, tmp_path):
+    """Unpacked alone, it has what the clone has, and finds it; what it imports is this environment's."""
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    for folder in ("ddpm_dp", "data"):
+        listed = subprocess.check_output(["git", "ls-files", "-z", folder], cwd=ROOT, text=True)
+        for file in filter(None, listed.split("\0")):
+            there = tmp_path / "ddpm_dp" / Path(file).relative_to("ddpm_dp" if folder == "ddpm_dp" else ".")
+            assert there.read_bytes() == (ROOT / file).read_bytes(), file
+    run_in(tmp_path, sys.executable, FEW_LINES, PYTHONPATH=str(tmp_path))
+
+
+@pytest.mark.nightly  # installs torch, and compiles the search anew
+def test_the_wheel_works_in_an_empty_environment(wheel, tmp_path):
+    run = {"check": True, "capture_output": True, "env": CLEAN}
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], **run)
     python = tmp_path / "venv" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
-    subprocess.run([*pip, "torch"], **run, env=clean)  # first, and pinned: see the Makefile
-    subprocess.run([*pip, wheel], **run, env=clean)
-    printed = subprocess.run([python, "-c", SIX_LINES], **run, env=clean).stdout
-    assert str(tmp_path) in printed and str(ROOT) not in printed
+    subprocess.run([*pip, "torch"], **run)  # first, and pinned: see the Makefile
+    subprocess.run([*pip, wheel], **run)
+    run_in(tmp_path, python, SIX_LINES)

@@ -56,6 +56,7 @@ def chosen_timesteps(ax: Axes, paths: Mapping[int, np.ndarray], **style: Any) ->
         ax.plot(paths[K][1:], np.full(K, row), "|", markersize=14, **{"color": STYLES["DP"]["color"], **style})
     ax.set(xlabel="timestep t (1 = nearly clean, T = pure noise)", ylabel="steps K")
     ax.set_yticks(range(len(budgets)), [str(K) for K in budgets])
+    ax.set_ylim(-0.6, len(budgets) - 0.4)  # or the ticks of the first and last row are cut
     ax.grid(axis="y", visible=False)
     return ax
 

@@ -1,7 +1,7 @@
 """Change a setting, and every sentence stays true: each notebook runs under other settings, and its solutions run, too.
 
-`settings/<notebook>.toml` lists what a reader may reasonably set. Its first entry is run by `make test`, the rest, and
-the settings that the notebook is stored with, by `make nightly`.
+`settings/<notebook>.toml` lists what a reader may reasonably set. `make nightly` runs all of it, and the settings that
+the notebook is stored with; `make test` the first entry of quick notebooks (`every_time = true`).
 """
 
 import ast
@@ -27,20 +27,26 @@ def settings(file: Path) -> dict[str, object]:
     return {line.targets[0].id: ast.literal_eval(line.value) for line in body}
 
 
+def listed(file: Path) -> dict:
+    return tomllib.loads((Path(__file__).parent / "settings" / f"{file.stem}.toml").read_text())
+
+
 def tried(file: Path) -> list[dict[str, object]]:
-    return tomllib.loads((Path(__file__).parent / "settings" / f"{file.stem}.toml").read_text())["setting"]
+    return listed(file)["setting"]
 
 
-def grid():
+def grid() -> list:
+    cases = []
     for file in FILES:
         try:
-            entries = tried(file)
+            entries, every_time = tried(file), listed(file).get("every_time", False)
         except FileNotFoundError:
             continue  # test_what_is_tried names it
         for i, changed in enumerate([*entries, {}]):
             name = ", ".join(f"{key}={value}" for key, value in changed.items()) or "as stored"
-            marks = [pytest.mark.slow, *([pytest.mark.nightly] if i else [])]
-            yield pytest.param(file, changed, id=f"{file.stem}: {name}", marks=marks)
+            marks = [pytest.mark.slow, *([] if every_time and i == 0 else [pytest.mark.nightly])]
+            cases.append(pytest.param(file, changed, id=f"{file.stem}: {name}", marks=marks))
+    return cases
 
 
 @each

@@ -13,6 +13,7 @@ from ddpm_dp.explorer.data import VARIANCES, page_data
 from ddpm_dp.explorer.source import Source, shipped_sources
 from ddpm_dp.solver import solve
 from ddpm_dp.strides import STRIDES
+from tests.conftest import nightly_but
 
 BUDGETS = (1, 2, 3, 5, 8, 32, 128)
 STEPS = 300
@@ -75,13 +76,12 @@ def check(source: Source, script) -> None:
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.parametrize("name", shipped_sources())
+@pytest.mark.parametrize("name", nightly_but("emoji/hybrid", shipped_sources()))
 def test_a_page_has_the_librarys_paths_and_prices(name, script):
     check(shipped(name), script)
 
 
-@pytest.mark.browser
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_page_is_small():
     """Models that share a page share some arrays: together they are no larger than one by one."""
     alone = sum(len(packed(data_of(shipped(name)))) for name in MODELS)

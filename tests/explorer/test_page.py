@@ -320,7 +320,15 @@ def test_another_model_is_dropped_on_the_page(screen, files):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light"), (1280, "dark"), (1920, "light")])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "dark"),
+        (1280, "light"),
+        pytest.param(1280, "dark", marks=pytest.mark.nightly),
+        pytest.param(1920, "light", marks=pytest.mark.nightly),
+    ],
+)
 def test_every_state_fits_the_screen_and_shuts_nobody_out(screen, scheme, width):
     """Nothing is wider than the screen, every word has its definition, and axe-core finds nothing wrong."""
     screen.page.emulate_media(color_scheme=scheme)

@@ -10,6 +10,7 @@ from ddpm_dp import STRIDES, DenoisingStatistics, Measured, shipped, step_costs
 from ddpm_dp.files import DATA
 from ddpm_dp.statistics import ALL
 from ddpm_dp.variances import SCALAR, served
+from tests.conftest import nightly_but
 
 # Two pairs of files that the first edition wrote, and by its own code, as model -> variance -> "stride K split", their
 # nats and standard errors; the nats without the first step where the decoder of that time is none any more.
@@ -57,7 +58,7 @@ def test_what_an_earlier_version_priced_is_kept_when_it_is_saved_again(tmp_path)
         np.testing.assert_array_equal(after.decoders[name].nats, prices.nats)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", nightly_but("fashion-mnist/hybrid", MODELS))
 def test_format_4_keeps_the_prices(model, tmp_path):
     """Where m_t alone is asked, the same steps to the last digit; cells keep 18 bits, the decoder's curve 17.
 

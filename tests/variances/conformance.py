@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -24,19 +25,30 @@ from tests.variances.small import TwoHeaded
 
 N = 2000  # images, or points
 HELD_OUT = 500
+FEW = 20
 SHAPES = [(2,), (3, 4, 4)]  # points, and images in colour
 STEPS = [(2, 1), (40, 7), (90, 89), (100, 1), (100, 30)]
 EPS = np.finfo(float).eps
 
 
+class Passes(NamedTuple):
+    """What was measured of a model: training images, a few of them, others with the training fit, a few without it."""
+
+    train: DenoisingStatistics
+    few: DenoisingStatistics
+    held_out: DenoisingStatistics
+    alone: DenoisingStatistics
+
+
 @cache
-def passes(
-    output: str | None, shape: tuple[int, ...], families: tuple[str, ...]
-) -> tuple[DenoisingStatistics, DenoisingStatistics]:
-    """Training and held-out statistics of a model: one pass serves all the families that there are."""
+def passes(output: str | None, shape: tuple[int, ...], families: tuple[str, ...]) -> Passes:
+    """One pass serves all the families that there are."""
     denoiser = TwoHeaded(output, shape)
-    train = measure(denoiser, draw(denoiser, N, seed=1), progress=False)
-    return train, measure(denoiser, draw(denoiser, HELD_OUT, seed=2), fitted=train, progress=False)
+    images, others = draw(denoiser, N, seed=1), draw(denoiser, HELD_OUT, seed=2)
+    train = measure(denoiser, images, progress=False)
+    few = measure(denoiser, images[:FEW], progress=False)
+    held_out = measure(denoiser, others, fitted=train, progress=False)
+    return Passes(train, few, held_out, alone=measure(denoiser, others[:FEW], progress=False))
 
 
 @dataclass(frozen=True)
@@ -57,12 +69,16 @@ class Case:
         return draw(self.denoiser, N, seed=1)
 
     @property
+    def measured(self) -> Passes:
+        return passes(self.family.output, self.shape, tuple(FAMILIES))
+
+    @property
     def train(self) -> DenoisingStatistics:
-        return passes(self.family.output, self.shape, tuple(FAMILIES))[0]
+        return self.measured.train
 
     @property
     def held_out(self) -> DenoisingStatistics:
-        return passes(self.family.output, self.shape, tuple(FAMILIES))[1]
+        return self.measured.held_out
 
     @property
     def d(self) -> int:
@@ -87,7 +103,7 @@ class Case:
 
 def price_is_the_direct_kl(case: Case) -> None:
     """E KL(q(x_s | x_t, x_0) || p(x_s | x_t)) by torch.distributions, on other noise, within 4 standard errors."""
-    abar, x_0 = case.denoiser.noise.abar, torch.from_numpy(case.points[:500])
+    abar, x_0 = case.denoiser.noise.abar, torch.from_numpy(case.points[:200])
     costs = step_costs(case.train, case.family.name)
     for t, s in STEPS:
         eps = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
@@ -114,13 +130,12 @@ def price_is_exact_on_the_draws_of_the_pass(case: Case) -> None:
     """
     if case.family.fitted and case.family.output:
         return
-    few, noise = case.points[:20], case.denoiser.noise
-    statistics = measure(case.denoiser, few, progress=False)
+    few, noise, statistics = case.points[:FEW], case.denoiser.noise, case.measured.few
     case = replace(case, given=statistics)
     costs, exact = step_costs(statistics, case.family.name), case.family.reading(case.denoiser.second).output is None
     for t, s in STEPS:
         x_0 = torch.from_numpy(few)
-        x_t = torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(20))
+        x_t = torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(FEW))
         q = noise.posterior(t, s)
         covariance = case.covariances(t, s, x_t)
         off = (q.x0 * (x_0 - case.denoiser.at(x_t, t).x0)).flatten(1)[..., None]
@@ -210,15 +225,14 @@ def decoders_are_priced_as_they_say(case: Case) -> None:
 
     Where bins of v or u are asked for, twenty images are too few (`price_is_exact_on_the_draws_of_the_pass`).
     """
-    few, noise = case.points[:20], case.denoiser.noise
-    statistics = measure(case.denoiser, few, progress=False)
+    few, noise, statistics = case.points[:FEW], case.denoiser.noise, case.measured.few
     family, x_0 = case.family.reading(case.denoiser.second), torch.from_numpy(few)
     for t, decoder in product((1, 7), DECODERS.values()):
         prices = decoder.prices(family, statistics)
         found = prices.mean(np.array([20]), np.array([t]))[0]
         by_group = prices.of_groups(np.array([20]), np.array([t]))
         assert found == np.inf or abs(statistics.mean(by_group)[0][0] - found) <= 1e-9 * abs(found)
-        prediction = case.denoiser.at(torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(20)), t)
+        prediction = case.denoiser.at(torch.from_numpy(noise.alpha[t] * few + noise.sigma[t] * case.eps(FEW)), t)
         ask = partial(decoder.decode, family, LastStep(noise, t, 20, None, statistics), x_0, prediction)
         if found == np.inf:
             with pytest.raises(ValueError, match="decodes from t = 1 alone"):
@@ -243,8 +257,11 @@ def held_out_prices_are_honest(case: Case) -> None:
     else:
         assert refitted.of(path).total == costs.of(path).total
     Measured(case.train, case.held_out)
-    alone = measure(case.denoiser, draw(case.denoiser, HELD_OUT, seed=2), progress=False)
-    for train, held_out in ((case.train, alone), (case.train, case.train), (case.held_out, case.held_out)):
+    for train, held_out in (
+        (case.train, case.measured.alone),
+        (case.train, case.train),
+        (case.held_out, case.held_out),
+    ):
         try:
             Measured(train, held_out)
         except ValueError:
@@ -265,7 +282,7 @@ def a_missing_second_output_is_refused(case: Case) -> None:
     """Of a model without it, or with another one, in a sentence: pricing, sampling, simulating."""
     for other in (None, "v", "u"):
         denoiser, output = TwoHeaded(other, case.shape), case.family.reading(other).output
-        statistics = measure(denoiser, case.points[:20], timesteps=10, progress=False)
+        statistics = measure(denoiser, case.points[:FEW], timesteps=10, progress=False)
         assert (case.family.name in served(statistics)) == (output in (None, other))
         if output in (None, other):
             continue

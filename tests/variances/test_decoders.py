@@ -295,11 +295,9 @@ def test_a_changed_number_is_refused(case, part, value):
 
 def test_part_of_the_images_and_timesteps(case):
     """Half of the groups are fitted anew; fewer timesteps keep what was measured there."""
-    denoiser, images, train, _ = case
+    _, images, train, _ = case
     half = train.of_groups(np.arange(16))
-    of_half = [i for i in range(len(images)) if i % 32 < 16]
-    own = measure(denoiser, images, progress=False).of_groups(np.arange(16))
-    assert half.n == len(of_half) and np.array_equal(half.curves["all"].nats, own.curves["all"].nats)
+    assert half.n == sum(i % 32 < 16 for i in range(len(images)))
     everybody = train.of_groups(np.arange(32))  # 300 images: groups of 10 and of 9
     for name, curve in train.curves.items():
         np.testing.assert_allclose(everybody.curves[name].nats, curve.nats, rtol=1e-12)

@@ -9,10 +9,11 @@ from ddpm_dp import Measured, load, load_dataset, negative_elbo, shipped, step_c
 from ddpm_dp.datasets.fashion import FASHION_DEBIAN, FASHION_TEST
 from ddpm_dp.models.trained import shipped_models
 
-# Tiny ImageNet's images do not ship; nor do Fashion-MNIST's, but they are found where they are installed.
+# Tiny ImageNet's images do not ship; nor do Fashion-MNIST's, but they are found where they are installed. Most models
+# are of those: every night.
 FASHION = pytest.mark.skipif(not (FASHION_DEBIAN / FASHION_TEST[0]).is_file(), reason="needs dataset-fashion-mnist")
 WITH_DATA = [
-    pytest.param(name, marks=FASHION if name.startswith("fashion-mnist") else ())
+    pytest.param(name, marks=[pytest.mark.nightly, FASHION] if name.startswith("fashion-mnist") else ())
     for name in shipped_models()
     if not name.startswith("tiny-imagenet-64")
 ]

@@ -1,20 +1,24 @@
 """The lecturer's side of a student's process."""
 
+import base64
 import contextlib
 import multiprocessing
 import os
 import signal
+import socket
 import sys
-import time
-from collections.abc import Callable, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from grading.data import Other, pack, unpack
-from grading.worker import serve
+from grading.data import MOST, Other, pack, unpack
+from grading.worker import PRINTED, serve
 
 COURSE = Path(__file__).resolve().parents[1]
-PATIENCE = 4  # a call of so many seconds of processor time is given this many times that by the clock
+PATIENCE = 12  # a call of so many seconds of processor time is given this many times that by the clock
+CLOSED = ("grading/parts", "source", "release", "submitted", "checked", "autograded", "graded", "feedback")
 
 
 class Cell(NamedTuple):
@@ -42,7 +46,15 @@ def context(preload: Sequence[str]) -> Any:
     ways = multiprocessing.get_all_start_methods()
     chosen = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
     if "forkserver" in ways:
+        from multiprocessing import forkserver
+
         chosen.set_forkserver_preload(["grading.worker", *preload])
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(COURSE), *filter(None, sys.path)])  # Python 3.11 forgets it
+        try:
+            forkserver.ensure_running()
+        finally:
+            os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     return chosen
 
 
@@ -85,15 +97,15 @@ class Answers:
         functions = [value for value in arguments if callable(value)]
         sent = [Other("callback", str(functions.index(v))) if callable(v) else v for v in arguments]
         self._start()
-        deadline = time.monotonic() + PATIENCE * seconds
         try:
-            self._send("call", name, sent, seconds)
-            while (answer := self._receive(deadline))[0] == "callback":
-                self._send(*self._call_back(functions, *answer[1:]))
+            with self._patience(seconds):
+                self._send("call", name, sent, seconds)
+                while (answer := self._receive())[0] == "callback" and len(answer) == 3:
+                    self._send(*self._call_back(functions, *answer[1:]))
         except Gone as gone:
             raise AssertionError(f"{name} {gone}.") from None
-        kind, value = answer
-        assert kind == "value", value
+        kind, value = answer if len(answer) == 2 else ("error", "something that is no answer")
+        assert kind == "value", str(value)
         if isinstance(value, Other):
             raise AssertionError(f"{name} returns a {value.type}, {value.text}; expected numbers, a list or an array.")
         return value
@@ -103,11 +115,10 @@ class Answers:
         if self._process is None:
             return
         self._connection.close()
-        for end in (os.killpg if hasattr(os, "killpg") else None, os.kill):
-            with contextlib.suppress(OSError, TypeError):
-                end(self._process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        self._kill()
         self._process.join(10)
         self._process = None
+        self._room.cleanup()
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -115,10 +126,9 @@ class Answers:
         """A process in which all cells have been run, but for those that ended it before."""
         while self._process is None:
             self._connection, theirs = self.context.Pipe()
-            closed = [
-                str(COURSE / folder) for folder in ("grading/parts", "source", "submitted", "autograded", "graded")
-            ]
-            arguments = (theirs, self.memory, self.library, [*closed, str(COURSE / "gradebook.db")])
+            self._room = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # the one place where it may write
+            closed = [str(COURSE / name) for name in (*CLOSED, "gradebook.db")]
+            arguments = (theirs, self.memory, self.library, closed, self._room.name)
             self._process = self.context.Process(target=serve, args=arguments, daemon=True)
             self._process.start()
             theirs.close()
@@ -126,33 +136,70 @@ class Answers:
                 if cell.name in self._left_out:
                     continue
                 try:
-                    self._send("cell", cell.source, self.seconds)
-                    self.ran[cell.name] = Ran(*self._receive(time.monotonic() + PATIENCE * self.seconds)[1:])
+                    with self._patience(self.seconds):
+                        self._send("cell", cell.source, self.seconds)
+                        self.ran[cell.name] = _ran(self._receive())
                 except Gone as gone:
                     self.ran[cell.name] = Ran(f"this cell {gone}", "", [])
                     self._left_out.add(cell.name)
                     break
 
+    @contextlib.contextmanager
+    def _patience(self, seconds: float) -> Iterator[None]:
+        """Hang up if this takes too long by the clock: whatever the other side does or leaves undone, we go on."""
+        self._late, self._asked = False, seconds
+        timer = threading.Timer(PATIENCE * seconds, self._hang_up)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def _hang_up(self) -> None:
+        self._late = True
+        if hasattr(socket, "AF_UNIX"):  # wakes who waits in `recv_bytes` or `send_bytes`
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as ours:
+                ours.shutdown(socket.SHUT_RDWR)
+        self._kill()
+
+    def _kill(self) -> None:
+        if (process := self._process) is None:
+            return
+        for end in (getattr(os, "killpg", None), os.kill):  # Windows has no process groups
+            with contextlib.suppress(OSError, TypeError):
+                end(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
     def _send(self, *message: Any) -> None:
         try:
             self._connection.send_bytes(pack(list(message)))
         except OSError:
-            self.close()
-            raise Gone("ended the process of its notebook") from None
+            raise self._gone() from None
 
-    def _receive(self, deadline: float) -> list:
+    def _receive(self) -> list:
         try:
-            if self._connection.poll(max(0.0, deadline - time.monotonic())):
-                message = unpack(self._connection.recv_bytes(128 * 2**20))
-                if isinstance(message, list) and len(message) > 1:
-                    return message
-                self.close()
-                raise Gone("answered with something that is no answer")
-        except (EOFError, OSError, ValueError):
-            self.close()
-            raise Gone("ended the process of its notebook, or used up its memory") from None
+            message = unpack(self._connection.recv_bytes(2 * MOST))
+        except (EOFError, OSError):
+            raise self._gone() from None
+        except Exception:  # whatever a student's process may write
+            message = None
+        if self._late:
+            raise self._gone()
+        if isinstance(message, list) and len(message) > 1 and isinstance(message[0], str):
+            return message
         self.close()
-        raise Gone("does not come back (is there a loop without an end?)")
+        raise Gone("answered with something that is no answer")
+
+    def _gone(self) -> Gone:
+        """Why the process is there no more; closes this side."""
+        self._process.join(2)
+        ended = self._process.exitcode
+        self.close()
+        if self._late:
+            return Gone("does not come back (is there a loop without an end?)")
+        if ended is not None and ended == -getattr(signal, "SIGXCPU", 0):
+            return Gone(f"is not done after {self._asked:g} s of computing: is there a loop without an end?")
+        return Gone("ended the process of its notebook, or used up its memory")
 
     @staticmethod
     def _call_back(functions: Sequence[Callable], number: Any, arguments: Any) -> tuple:
@@ -162,5 +209,15 @@ class Answers:
             return "error", str(error)
 
 
-if sys.platform == "win32":  # no process groups: the process itself is ended
-    os.killpg = None  # type: ignore[attr-defined]
+def _ran(message: list) -> Ran:
+    """What became of a cell; of what a student's process says about it, only what has the right form."""
+    kind, error, printed, pictures = message if len(message) == 4 else ("", "something that is no answer", "", [])
+    pictures = [picture for picture in pictures if _is_png(picture)] if isinstance(pictures, list) else []
+    return Ran(None if kind == "cell" and error is None else str(error), str(printed)[:PRINTED], pictures)
+
+
+def _is_png(picture: Any) -> bool:
+    try:
+        return base64.b64decode(picture, validate=True).startswith(b"\x89PNG\r\n")
+    except (TypeError, ValueError):
+        return False

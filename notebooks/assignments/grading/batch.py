@@ -139,7 +139,10 @@ def into_the_gradebook(course: Path, name: str, outcomes: list[Outcome]) -> list
     graded = [one for one in outcomes if one.points is not None]
     new = [one.student for one in graded if one.fresh or not (course / "autograded" / one.student / name).is_dir()]
     failed = fill(course, name, source_of(name), new)
-    forget(course, name, [one.student for one in outcomes if one.points is None])
+    gone = [
+        one.student for one in outcomes if one.points is None and not (course / "checked" / one.student / name).is_dir()
+    ]
+    forget(course, name, gone)
     return [one._replace(repairs=[*one.repairs, *filter(None, [failed.get(one.student)])]) for one in outcomes]
 
 

@@ -9,6 +9,7 @@ Other(type='set', text='{1, 2}')
 
 import base64
 import json
+import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(message: bytes) -> Any:
-    """The value again. Raises ValueError for what `pack` did not make."""
+    """The value again. Raises an exception for what `pack` did not make: ValueError, TypeError, KeyError, ..."""
     return _value(json.loads(message))
 
 
@@ -44,13 +45,17 @@ def _plain(value: Any, depth: int) -> Any:
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.generic):
-        value = value[()] if value.dtype.hasobject else value.item()
+        value = float(value) if isinstance(value, np.longdouble) else value.item()
         return _plain(value, depth + 1)
     if isinstance(value, np.ndarray):
+        if value.dtype == np.longdouble:
+            value = value.astype(float)
         if value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
             value = np.ascontiguousarray(value)
             return {"array": base64.b64encode(value.tobytes()).decode(), "dtype": value.dtype.str, "shape": value.shape}
         value = value.tolist()
+    if isinstance(value, numbers.Real):  # a Fraction
+        return float(value)
     if isinstance(value, Other):
         return {"other": list(value)}
     if isinstance(value, dict):
@@ -70,6 +75,8 @@ def _plain(value: Any, depth: int) -> Any:
 def _value(plain: Any) -> Any:
     if isinstance(plain, list):
         return [_value(item) for item in plain]
+    if isinstance(plain, str):
+        return plain.encode("utf-8", "replace").decode()  # half of a character cannot be written to a file
     if not isinstance(plain, dict):
         return plain
     if set(plain) == {"int"}:

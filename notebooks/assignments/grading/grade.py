@@ -74,6 +74,11 @@ def _part(test: Any, most: float, running: list[Answers], whole: HandIn) -> Part
             test(answers, np.random.default_rng(seed))
         except AssertionError as wrong:
             said = said or _sentence(answers, answer, str(wrong))
+        except Exception as error:  # a number where two tables were asked for, say
+            wrong = (
+                f"What {answer} returns does not have the form that was asked for ({type(error).__name__}: {error})."
+            )
+            said = said or _sentence(answers, answer, wrong[:500])
         else:
             return Part(most, most, "", seed)
     return Part(0, most, said, seed)

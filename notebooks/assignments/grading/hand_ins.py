@@ -40,7 +40,7 @@ class HandIn(NamedTuple):
 
 def marks(cell: NotebookNode) -> dict:
     found = cell.get("metadata", {}).get("nbgrader", {})
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and isinstance(found.get("grade_id", ""), str) else {}
 
 
 def is_test(cell: NotebookNode) -> bool:
@@ -85,9 +85,10 @@ def read(file: Path) -> tuple[NotebookNode, list[str]]:
 
 def _cell(cell: dict) -> dict:
     source, metadata = cell.get("source", ""), cell.get("metadata", {})
+    source = source if isinstance(source, str) else "".join(map(str, source))
     return {
         "cell_type": "code" if cell.get("cell_type") == "code" else "markdown",
-        "source": source if isinstance(source, str) else "".join(map(str, source)),
+        "source": source.encode("utf-8", "replace").decode(),  # half of a character cannot be written to a file
         "metadata": metadata if isinstance(metadata, dict) else {},
     }
 

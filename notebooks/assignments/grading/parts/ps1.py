@@ -9,7 +9,7 @@ import numpy as np
 
 LIBRARY = False  # the functions of ddpm_dp are off limits
 SECONDS = 20  # of processor time for a cell
-PRELOAD = ["numpy", "scipy.special", "matplotlib.pyplot"]  # what is slow to import, once for the class
+PRELOAD = ["numpy", "scipy.special", "matplotlib.pyplot", "torch"]  # what is slow to import, once for the class
 
 
 def kl_bits(yours, rng):

@@ -13,7 +13,7 @@ import numpy as np
 
 LIBRARY = True  # to use ddpm_dp is the task
 SECONDS = 60  # of processor time for a cell: training takes five
-PRELOAD = ["matplotlib.pyplot", "torch", "ddpm_dp.measuring.loop", "ddpm_dp.solver.search", "ddpm_dp.training.loop"]
+PRELOAD = ["matplotlib.pyplot", "ddpm_dp.training.loop", "ddpm_dp.sampling", "grading.ready"]
 
 HELPERS = '''
 def _grader_parts(T, centres, std, train, test=None):
