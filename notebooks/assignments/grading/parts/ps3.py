@@ -114,14 +114,44 @@ def group_nats(stats, path, variance="analytic"):
     return stats.prior + stats.d / 2 * (decoder + steps.sum(axis=1))
 
 
+def against_linear(trained, data, rng):
+    """The error of a denoiser over that of the best linear one on held-out points, where there is little noise."""
+    import torch
+
+    noise, spread = trained.noise, np.linalg.eigvalsh(np.cov(data.train.T))
+    snr = noise.snr
+    t = np.flatnonzero((snr > 50) & (snr < 2000))
+    assert len(t), "Your noise schedule has no timestep with little noise, snr between 50 and 2,000."
+    x_0, logs = torch.from_numpy(np.asarray(data.test, dtype=float)), []
+    for k in t.tolist():
+        eps = torch.from_numpy(rng.standard_normal((2, *x_0.shape)))
+        with torch.no_grad():
+            guesses = [trained.at((noise.alpha[k] * x_0 + noise.sigma[k] * e).to(trained.dtype), k).x0 for e in eps]
+        error = np.mean([float(((x_0 - guess) ** 2).mean()) for guess in guesses])
+        logs.append(np.log(error / np.mean(spread / (1 + snr[k] * spread))))
+    return float(np.exp(np.mean(logs)))
+
+
+def is_as_large_as_it_says(file):
+    """Whether the network that a model file names has the file's weights: else building it could take all memory."""
+    import torch
+
+    from ddpm_dp.models.files import read_tensors
+
+    tensors, _, architecture, _ = read_tensors(file)
+    if max(architecture.width, architecture.depth) > 2048:
+        return False
+    with torch.device("meta"):  # shapes only
+        named = sum(weights.numel() for weights in architecture.build().state_dict().values())
+    return named == sum(weights.numel() for weights in tensors.values())
+
+
 def model(yours, rng):
     """The error of the handed-in weights over that of the best linear denoiser, where there is little noise.
 
     Sound hand-ins have 0.93 (500 steps) to 0.88 (1,000), and differ by 0.006 from seed to seed; noise and points of the
     test add 0.003. Hardly trained networks are above 1. So 0.97 is six deviations from either side of what is sound.
     """
-    import torch
-
     import ddpm_dp
 
     raw = yours("_grader_model", seconds=10)
@@ -130,6 +160,7 @@ def model(yours, rng):
         file = Path(folder) / "model.safetensors"
         file.write_bytes(raw.tobytes())
         try:
+            assert is_as_large_as_it_says(file), "The file of your `model` does not hold the network that it names."
             trained = ddpm_dp.load(file, device="cpu")
         except ValueError as error:
             raise AssertionError(f"Your `model` cannot be saved and loaded: {error}") from None
@@ -142,18 +173,7 @@ def model(yours, rng):
     assert trained_on != fingerprint(data.test), (
         "Your model was trained on the test points: nothing is held out any more."
     )
-    noise, spread = trained.noise, np.linalg.eigvalsh(np.cov(data.train.T))
-    snr = noise.snr
-    t = np.flatnonzero((snr > 50) & (snr < 2000))
-    assert len(t), "Your noise schedule has no timestep with little noise, snr between 50 and 2,000."
-    x_0, logs = torch.from_numpy(np.asarray(data.test, dtype=float)), []
-    for k in t.tolist():
-        eps = torch.from_numpy(rng.standard_normal((2, *x_0.shape)))
-        with torch.no_grad():
-            guesses = [trained.at((noise.alpha[k] * x_0 + noise.sigma[k] * e).to(trained.dtype), k).x0 for e in eps]
-        error = np.mean([float(((x_0 - guess) ** 2).mean()) for guess in guesses])
-        logs.append(np.log(error / np.mean(spread / (1 + snr[k] * spread))))
-    ratio = float(np.exp(np.mean(logs)))
+    ratio = against_linear(trained, data, rng)
     said = f"On held-out points your error is {ratio:.2f} times that of a linear denoiser, expected less than 0.97."
     assert ratio < 0.97, said
 
