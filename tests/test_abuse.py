@@ -451,10 +451,11 @@ def test_the_walls_stand_here():
 
 @pytest.mark.slow
 def test_a_model_file_that_names_a_network_without_end_is_not_built(tmp_path):
+    from grading.parts import ps3
+
     from ddpm_dp import NoiseSchedule
     from ddpm_dp.models.architectures import Architecture
     from ddpm_dp.models.files import write_tensors
-    from grading.parts import ps3
 
     for width, depth in ((10**6, 2), (64, 10**9), (2048, 2048)):
         network = Architecture("mlp", (2,), None, width=width, depth=depth, dropout=0.0)
