@@ -25,6 +25,11 @@ from grading.grade import source_of  # isort: skip
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the walls are Linux's")
 
 
+def mostly_nightly(cases, *kept: str) -> list:
+    """Cases for `parametrize`, of which all but a few are tried at night only."""
+    return [pytest.param(case, marks=() if case in kept else pytest.mark.nightly) for case in cases]
+
+
 # Files: what is repaired, and what is not -----------------------------------------------------------------------------
 
 
@@ -96,16 +101,16 @@ def damaged(file: Path, how: str) -> Path:
     "how, repaired",
     [
         ("a copied answer cell", "there are 2 cells 'posterior'"),
-        ("shuffled", "another order"),
-        ("no marks", "lost its mark"),
-        ("marks that are none", "lost its mark"),
-        ("another kernel", None),
-        ("edited tests", None),
-        ("no tests", None),
+        pytest.param("shuffled", "another order", marks=pytest.mark.nightly),
+        pytest.param("no marks", "lost its mark", marks=pytest.mark.nightly),
+        pytest.param("marks that are none", "lost its mark", marks=pytest.mark.nightly),
+        pytest.param("another kernel", None, marks=pytest.mark.nightly),
+        pytest.param("edited tests", None, marks=pytest.mark.nightly),
+        pytest.param("no tests", None, marks=pytest.mark.nightly),
         ("cut off", "damaged or cut off"),
-        ("an old format", "lost its mark"),
-        ("a byte-order mark", None),
-        ("half a character", None),
+        pytest.param("an old format", "lost its mark", marks=pytest.mark.nightly),
+        pytest.param("a byte-order mark", None, marks=pytest.mark.nightly),
+        pytest.param("half a character", None, marks=pytest.mark.nightly),
     ],
 )
 def test_what_can_be_repaired_costs_nothing(how, repaired, tmp_path):
@@ -164,6 +169,7 @@ for name, module in list(sys.modules.items()):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_an_empty_notebook_gets_nothing_whatever_it_patches(tmp_path):
     for name, source in EMPTY_BUT.items():
         result = graded("ps1", {"kl_bits": source}, tmp_path)
@@ -236,7 +242,7 @@ DOING = {
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("how", READING)
+@pytest.mark.parametrize("how", mostly_nightly(READING, "C", "import", "the parent's memory"))
 def test_what_is_closed_cannot_be_read(how, processes):
     said = outcome(processes, READING[how] + "\nprint('LEAKED')")
     assert "LEAKED" not in said and "Error" in said, said
@@ -244,7 +250,7 @@ def test_what_is_closed_cannot_be_read(how, processes):
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("how", DOING)
+@pytest.mark.parametrize("how", mostly_nightly(DOING, "a program, from C", "a signal, from C", "a socket, from C"))
 def test_nothing_is_started_called_stopped_or_written(how, processes):
     said = outcome(processes, DOING[how] + "\nprint('done')")
     assert "done" not in said and "Error" in said, said
@@ -353,7 +359,7 @@ def f(): return round(scipy.optimize.brentq(lambda x: x - 3, 0, 9))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", HONEST)
+@pytest.mark.parametrize("what", mostly_nightly(HONEST, "an array without axes", "tqdm", "builtins as names"))
 def test_honest_work_runs(what, processes):
     answer = outcome(processes, HONEST[what], "f", seconds=5)
     assert answer == 3 and np.shape(answer) == ()
@@ -380,7 +386,7 @@ ENDLESS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize("what", mostly_nightly(ENDLESS, "a loop in C", "os._exit", "15 GB"))
 def test_an_answer_that_ends_badly_is_a_sentence_and_the_next_call_works(what, processes):
     source, said = ENDLESS[what]
     answers = Answers(processes, [Cell("cell", source + "\ndef g(): return 3", False)], seconds=5)
@@ -421,7 +427,7 @@ FORGED = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", FORGED)
+@pytest.mark.parametrize("what", mostly_nightly(FORGED, "half a message, and silence", "half a call back"))
 def test_a_forged_message_is_no_answer_and_stops_nobody(what, processes, monkeypatch):
     monkeypatch.setattr(grading.answers, "PATIENCE", 3)
     source = FIND + f"def f(ask):\n    {FORGED[what]}\n    return 1\ndef g(): return 3"
