@@ -169,7 +169,7 @@ def test_a_model_that_was_not_trained_as_asked_says_why(tmp_path):
     filled_in = answers("ps3") | {"model": UNTRAINED, "measure_all": None, "gain": None, "held_out": None}
     result = lost(graded("ps3", filled_in, tmp_path))
     assert set(result) == {"test_model", "test_measure_all", "test_gain", "test_held_out"}
-    assert "save" in result["test_model"] and "missing" in result["test_gain"]
+    assert "no trained" in result["test_model"] and "missing" in result["test_gain"]
 
 
 # The margin of problem set 3 ------------------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ def _grader_model():
 
     import numpy
 
+    if not hasattr(globals().get("model"), "save"):
+        return None
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "model.safetensors"
         globals()["model"].save(file)
@@ -273,7 +275,8 @@ def draw(yours, rng):
                     np.shape(bar) == (2, 2) and np.allclose(np.sort(bar, axis=0), ends) for bar in drawn["bars"]
                 )
                 assert found, f"{name!r} has no error bar from bits - error to bits + error at K = {K}."
-            assert name in drawn["legend"], f"The legend does not name {name!r}."
+            named = any(name.lower() in text.lower() for text in drawn["legend"])
+            assert named, f"The legend does not name {name!r}."
         x, y = (label.lower() for label in drawn["labels"])
         assert "step" in x or "k" in x.split() or "budget" in x, f"The x axis is called {x!r}: steps?"
         assert "bit" in y and "dim" in y, f"The y axis is called {y!r}, expected the unit, bits/dim."
