@@ -63,7 +63,8 @@ def hand_in(name: str, filled_in: dict[str, str | None], file: Path) -> Path:
     """Write the release with these answers, the cells of None deleted."""
     notebook = source_of(name)
     for cell in notebook.cells:
-        cell.source = filled_in.get(marks(cell).get("grade_id", "")) or released(cell.source)
+        untouched = released(cell.source) if cell.cell_type == "code" or not is_answer(cell) else "YOUR ANSWER HERE"
+        cell.source = filled_in.get(marks(cell).get("grade_id", "")) or untouched
     gone = {cell for cell, source in filled_in.items() if source is None}
     notebook.cells = [cell for cell in notebook.cells if marks(cell).get("grade_id") not in gone]
     file.parent.mkdir(parents=True, exist_ok=True)
