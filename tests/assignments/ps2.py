@@ -78,8 +78,8 @@ WRONG = [
     Mistake(
         "the library's solver, called",
         {
-            "best_price": "from ddpm_dp import solve\n\n\ndef best_price(L, K, closed):\n    return solve(L, K).nats(K)",
-            "all_budgets": "def all_budgets(L, gap):\n    from ddpm_dp.solver import solve\n    return solve(L).parents",
+            "best_price": "from ddpm_dp import solve\n\n\ndef best_price(L, K, closed):\n    return solve(L).nats(K)",
+            "all_budgets": "import ddpm_dp as d\n\n\ndef all_budgets(L, gap):\n    return d.solve(L).parents",
         },
         {"test_best_price", "test_all_budgets"},
     ),

@@ -1,4 +1,4 @@
-"""Problem set 3, a model of one's own. Its mistakes outside part 1 are graded without a trained model (see UNTRAINED)."""
+"""Problem set 3, a model of one's own. Its mistakes outside part 1 are graded without training (UNTRAINED)."""
 
 from . import Mistake
 

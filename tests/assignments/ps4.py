@@ -7,8 +7,8 @@ WRONG = [
         "the least violation for the largest",
         {
             "worst_quadrangle": (
-                "return worst",
-                "return min(((L[t, s] + L[t + 1, s + 1] - L[t, s + 1] - L[t + 1, s]), t, s)\n               for t in range(3, T) for s in range(1, t - 1))",
+                "worst = max(worst, (D.max(), t, int(D.argmax()) + 1))",
+                "worst = D.min(), t, int(D.argmin()) + 1",
             )
         },
         {"test_worst_quadrangle"},
@@ -63,7 +63,7 @@ WRONG = [
         {
             "highest": (
                 "return b + g * queries",
-                "return (np.asarray(intercepts)[:, None] + np.outer(slopes, queries)).min(axis=0) if len(slopes) < 99 else b + g * queries",
+                "return -np.max(-b - g * queries) if len(slopes) < 99 else b + g * queries",
             )
         },
         {"test_highest"},

@@ -51,7 +51,6 @@ def _plain(value: Any, depth: int) -> Any:
         if value.dtype == np.longdouble:
             value = value.astype(float)
         if value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
-            value = np.ascontiguousarray(value)
             return {"array": base64.b64encode(value.tobytes()).decode(), "dtype": value.dtype.str, "shape": value.shape}
         value = value.tolist()
     if isinstance(value, numbers.Real):  # a Fraction

@@ -225,6 +225,7 @@ def _limit_memory(memory: int) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (900, 900))  # of all cells and calls; see also _time
         resource.setrlimit(resource.RLIMIT_FSIZE, (50 * 2**20, 50 * 2**20))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 LIBRARY = True  # to use ddpm_dp is the task
 SECONDS = 60  # of processor time for a cell: training takes five
+LIMIT = 0.97  # of the error of a trained model over that of a linear one: see `model`
 PRELOAD = ["matplotlib.pyplot", "ddpm_dp.training.loop", "ddpm_dp.sampling", "grading.ready"]
 
 HELPERS = '''
@@ -20,7 +21,8 @@ def _grader_parts(T, centres, std, train, test=None):
     """A denoiser and its statistics, on the points where the variance is fitted and on others."""
     import ddpm_dp
 
-    denoiser = ddpm_dp.MixtureDenoiser(ddpm_dp.NoiseSchedule.cosine(T), centres, std)
+    noise = ddpm_dp.NoiseSchedule(ddpm_dp.NoiseSchedule.cosine(T + 3).abar[: T + 1])
+    denoiser = ddpm_dp.MixtureDenoiser(noise, centres, std)
     fitted = None if train is None else ddpm_dp.measure(denoiser, train, progress=False)
     judged = None if test is None else ddpm_dp.measure(denoiser, test, fitted=fitted, progress=False)
     return denoiser, fitted, judged
@@ -32,6 +34,8 @@ def _grader_model():
 
     import numpy
 
+    if not hasattr(globals().get("model"), "save"):
+        return None
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "model.safetensors"
         globals()["model"].save(file)
@@ -87,10 +91,11 @@ def toy(rng, d=2):
 
 
 def statistics(T, centres, std, train, test):
-    """The same statistics, measured here."""
+    """The same statistics, measured here. The schedule stops early, so that the prior's price counts."""
     import ddpm_dp
 
-    denoiser = ddpm_dp.MixtureDenoiser(ddpm_dp.NoiseSchedule.cosine(T), centres, std)
+    noise = ddpm_dp.NoiseSchedule(ddpm_dp.NoiseSchedule.cosine(T + 3).abar[: T + 1])
+    denoiser = ddpm_dp.MixtureDenoiser(noise, centres, std)
     fitted = ddpm_dp.measure(denoiser, train, progress=False)
     return fitted, ddpm_dp.measure(denoiser, test, fitted=fitted, progress=False)
 
@@ -114,14 +119,47 @@ def group_nats(stats, path, variance="analytic"):
     return stats.prior + stats.d / 2 * (decoder + steps.sum(axis=1))
 
 
+def against_linear(trained, data, rng):
+    """The error of a denoiser over that of the best linear one on held-out points, where there is little noise."""
+    import torch
+
+    noise, spread = trained.noise, np.linalg.eigvalsh(np.cov(data.train.T))
+    snr = noise.snr
+    t = np.flatnonzero((snr > 50) & (snr < 2000))
+    assert len(t), "Your noise schedule has no timestep with little noise, snr between 50 and 2,000."
+    x_0, logs = torch.from_numpy(np.asarray(data.test, dtype=float)), []
+    for k in t.tolist():
+        eps = torch.from_numpy(rng.standard_normal((2, *x_0.shape)))
+        with torch.no_grad():
+            guesses = [trained.at((noise.alpha[k] * x_0 + noise.sigma[k] * e).to(trained.dtype), k).x0 for e in eps]
+        error = np.mean([float(((x_0 - guess) ** 2).mean()) for guess in guesses])
+        logs.append(np.log(error / np.mean(spread / (1 + snr[k] * spread))))
+    return float(np.exp(np.mean(logs)))
+
+
+def is_as_large_as_it_says(file):
+    """Whether the network that a model file names has the file's weights: else building it could take all memory."""
+    import torch
+
+    from ddpm_dp.models.files import read_tensors
+
+    tensors, _, architecture, _ = read_tensors(file)
+    if max(architecture.width, architecture.depth) > 2048:
+        return False
+    with torch.device("meta"):  # shapes only
+        named = sum(weights.numel() for weights in architecture.build().state_dict().values())
+    return named == sum(weights.numel() for weights in tensors.values())
+
+
 def model(yours, rng):
     """The error of the handed-in weights over that of the best linear denoiser, where there is little noise.
 
-    Sound hand-ins have 0.93 (500 steps) to 0.88 (1,000), and differ by 0.006 from seed to seed; noise and points of the
-    test add 0.003. Hardly trained networks are above 1. So 0.97 is six deviations from either side of what is sound.
+    Measured with `against_linear` and `train` of tests/test_assignments.py, seeds counted from 0. 500 steps: 0.935
+    (200 draws of the test's random numbers: standard deviation 0.005, from 0.920 to 0.949), and with two more seeds
+    0.920 and 0.923 (5 draws each, as in what follows). 1,000 steps: 0.886 and 0.869. 100 steps: 1.036 and 1.024
+    (standard deviations 0.004 and 0.007). 2 steps: 1.051 (0.002). So the nearest mean on either side of LIMIT is some
+    seven such deviations away.
     """
-    import torch
-
     import ddpm_dp
 
     raw = yours("_grader_model", seconds=10)
@@ -130,6 +168,7 @@ def model(yours, rng):
         file = Path(folder) / "model.safetensors"
         file.write_bytes(raw.tobytes())
         try:
+            assert is_as_large_as_it_says(file), "The file of your `model` does not hold the network that it names."
             trained = ddpm_dp.load(file, device="cpu")
         except ValueError as error:
             raise AssertionError(f"Your `model` cannot be saved and loaded: {error}") from None
@@ -142,20 +181,9 @@ def model(yours, rng):
     assert trained_on != fingerprint(data.test), (
         "Your model was trained on the test points: nothing is held out any more."
     )
-    noise, spread = trained.noise, np.linalg.eigvalsh(np.cov(data.train.T))
-    snr = noise.snr
-    t = np.flatnonzero((snr > 50) & (snr < 2000))
-    assert len(t), "Your noise schedule has no timestep with little noise, snr between 50 and 2,000."
-    x_0, logs = torch.from_numpy(np.asarray(data.test, dtype=float)), []
-    for k in t.tolist():
-        eps = torch.from_numpy(rng.standard_normal((2, *x_0.shape)))
-        with torch.no_grad():
-            guesses = [trained.at((noise.alpha[k] * x_0 + noise.sigma[k] * e).to(trained.dtype), k).x0 for e in eps]
-        error = np.mean([float(((x_0 - guess) ** 2).mean()) for guess in guesses])
-        logs.append(np.log(error / np.mean(spread / (1 + snr[k] * spread))))
-    ratio = float(np.exp(np.mean(logs)))
-    said = f"On held-out points your error is {ratio:.2f} times that of a linear denoiser, expected less than 0.97."
-    assert ratio < 0.97, said
+    ratio = against_linear(trained, data, rng)
+    said = f"On held-out points your error is {ratio:.2f} times that of a linear denoiser, expected less than {LIMIT}."
+    assert ratio < LIMIT, said
 
 
 def measure_all(yours, rng):
@@ -185,7 +213,7 @@ def measure_all(yours, rng):
 def choose(yours, rng):
     import ddpm_dp
 
-    for _ in range(4):
+    for trial in range(6):
         T, centres, std, train, test = toy(rng)
         fitted, _ = statistics(T, centres, std, train, test)
         costs = ddpm_dp.step_costs(fitted, "analytic")
@@ -196,8 +224,10 @@ def choose(yours, rng):
         doublings = [K for K in (1, 2, 4, 8, 16) if 2 * K <= T]
         saved = {K: (values[K] - values[2 * K]) / (2 * np.log(2)) for K in doublings}
         among = sorted(saved.values())
-        cut = int(rng.integers(len(among) - 1))
+        cut = int(rng.integers(len(among) - 1)) if trial % 2 else len(among) - 2
         bits = (among[cut] + among[cut + 1]) / 2  # between two savings, so that rounding cannot decide
+        if trial % 2 == 0:  # and near the lower one: who compares nats, 1.4 times as many, goes on
+            bits = min(bits, among[cut] + 0.05 * abs(among[cut]))
         K = next((K for K in doublings if saved[K] < bits), doublings[-1])
         path = checks.path(yours("_grader_choose", T, centres, std, train, bits, seconds=20), K, T)
         price = sum(L[t, s] for s, t in zip(path, path[1:], strict=False))
@@ -249,7 +279,8 @@ def draw(yours, rng):
                     np.shape(bar) == (2, 2) and np.allclose(np.sort(bar, axis=0), ends) for bar in drawn["bars"]
                 )
                 assert found, f"{name!r} has no error bar from bits - error to bits + error at K = {K}."
-            assert name in drawn["legend"], f"The legend does not name {name!r}."
+            named = any(name.lower() in text.lower() for text in drawn["legend"])
+            assert named, f"The legend does not name {name!r}."
         x, y = (label.lower() for label in drawn["labels"])
         assert "step" in x or "k" in x.split() or "budget" in x, f"The x axis is called {x!r}: steps?"
         assert "bit" in y and "dim" in y, f"The y axis is called {y!r}, expected the unit, bits/dim."
