@@ -50,3 +50,12 @@ def counted(n: int, one: str, many: str = "") -> str:
     ('1 step', '4,000 steps', '2 axes')
     """
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def number(value: float, digits: int = 2, signed: bool = False) -> str:
+    """A number in print; what rounds to nothing has no minus.
+
+    >>> number(-0.0004), number(0.031, signed=True), number(-1234.5, 1)
+    ('0.00', '+0.03', '-1,234.5')
+    """
+    return f"{round(float(value), digits) + 0.0:{'+' if signed else ''},.{digits}f}"
