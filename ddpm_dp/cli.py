@@ -381,7 +381,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, help="folder to write to; default: out/NAME")
     device_option(sub)
 
-    sub = command(demo, "the whole job on the digits data set, 2 to 4 minutes on two CPU cores")
+    sub = command(demo, "the whole job on the digits data set, 2 to 5 minutes on two CPU cores")
     sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")
     sub.add_argument("--steps", type=int, default=6000, help="training steps; default: 6000")
     device_option(sub)

@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -69,9 +70,11 @@ def test_notebook_was_run_from_top_to_bottom(file):
 def test_notebook_says_how_to_install_what_is_missing(file, monkeypatch):
     guard = ast.parse(text(cells(file, "code")[0])).body[:1]
     monkeypatch.setitem(sys.modules, "ddpm_dp", None)  # what an import finds where it is not installed
-    with pytest.raises(ImportError, match="run this one line, then restart the kernel: %pip install") as caught:
+    with pytest.raises(ImportError, match="run one line, then restart the kernel") as caught:
         exec(compile(ast.Module(guard, []), file.name, "exec"), {})
-    assert str(caught.value).endswith("%pip install -c ../constraints.txt -e ..")
+    address = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    assert "In a clone: %pip install -c ../constraints.txt -e .. On Colab: %pip install" in str(caught.value)
+    assert str(caught.value).endswith(f"'ddpm-dp[notebooks] @ git+{address}'")
 
 
 @each

@@ -198,7 +198,9 @@ class PerCell(ReverseVariance, abstract=True):
             return d * (mass * still + delta * error * (step_nats(log_rho, 1.0) - still)).sum(-1)
 
         def of_groups(t: np.ndarray, s: np.ndarray) -> np.ndarray:
-            return nats(t, s, *cells.by_group(t, statistics.counts, statistics.squared_error))
+            some = np.array_split(np.arange(len(t)), len(t) // 50 + 1)  # all at once would be G n B numbers, often
+            parts = [nats(t[i], s[i], *cells.by_group(t[i], statistics.counts, statistics.squared_error)) for i in some]
+            return np.concatenate(parts, axis=1)
 
         return StepPrices(mean=lambda t, s: nats(t, s, cells.mass[t], cells.error[t]), of_groups=of_groups)
 

@@ -6,7 +6,6 @@ the notebook is stored with; `make test` the first entry of quick notebooks (`ev
 
 import ast
 import json
-import os
 import tomllib
 from pathlib import Path
 
@@ -73,13 +72,13 @@ def changed_to(code: str, changed: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize("file, changed", grid())
-def test_it_runs_and_says_nothing_wrong(file, changed):
+def test_it_runs_and_says_nothing_wrong(file, changed, monkeypatch):
     notebook = nbformat.read(file, as_version=4)
     for cell in notebook.cells:
         if "settings" in cell.metadata.get("tags", []):
             cell.source = changed_to(cell.source, changed)
     notebook.cells += [nbformat.v4.new_code_cell(code) for code in solutions(file)]
-    os.environ["PYTHONPATH"] = str(ROOT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(file.parent)}}).execute()
     wrong = [text for cell in json.loads(nbformat.writes(notebook))["cells"] for text in contradictions(said(cell))]
     assert not wrong

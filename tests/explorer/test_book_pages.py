@@ -13,11 +13,17 @@ KINDS = ("docs", "docs/api", "notebooks", "benchmarks/results")
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.browser
-def test_pages_can_be_read_by_everybody(chromium):
+@pytest.fixture
+def book() -> Path:
+    """The book as `make book` rendered it."""
     book = ROOT / "out" / "book"
     if not book.is_dir():
         pytest.skip("no book: run `make browser`")
+    return book
+
+
+@pytest.mark.browser
+def test_pages_can_be_read_by_everybody(book, chromium):
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     pages = {name: sorted(book.glob(f"{name}/*.html")) for name in KINDS}
     assert all(len(files) > 1 for files in pages.values())
