@@ -275,9 +275,12 @@ def test_from_hand_in_to_gradebook(course):
                     assert one.needs_manual_grade == (student != "empty"), (student, one.name)
                 else:
                     assert one.auto_score == (0 if one.name in loses else most[one.name]), (student, one.name)
-    rows = {row["student"]: row for row in csv.DictReader((course / "graded" / f"{name}.csv").open())}
-    assert rows["none"]["sum by tests"] == "" and float(rows["empty"]["sum by tests"]) == 0
-    assert float(rows["wrong"]["sum by tests"]) == sum(most.values()) - most["test_best_rho"]
+    rows = {
+        row["student"]: row for row in csv.DictReader((course / "graded" / f"{name}.csv").open(encoding="utf-8-sig"))
+    }
+    by_tests = {student: [row[part] for part in most] for student, row in rows.items()}
+    assert set(by_tests["none"]) == {""} and set(map(float, by_tests["empty"])) == {0}
+    assert sum(map(float, by_tests["wrong"])) == sum(most.values()) - most["test_best_rho"]
 
 
 # Sources --------------------------------------------------------------------------------------------------------------

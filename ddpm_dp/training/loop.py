@@ -61,12 +61,13 @@ def train(
     noise, loss_of = config.noise(), LOSSES.named(config.loss)
     size = (config.width, config.depth, config.dropout)
     architecture = Architecture(config.network, dataset.shape, dataset.levels, *size, loss_of.output)
-    torch.manual_seed(config.seed)
+    _seed(config.seed, device)
     network = architecture.build().to(device)
     if start is not None:
         _take_weights(network, architecture, start)
     average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay, fused=True)
+    trained, averages = [*network.parameters()], [*average.parameters()]
+    optimizer = torch.optim.AdamW(trained, weight_decay=config.weight_decay, fused=True)
     model = Model(architecture, average, noise)
     images = model.images(dataset.train)
     model.about = {"dataset": dataset.name, "data_id": fingerprint(dataset.train), "config": asdict(config)}
@@ -91,12 +92,12 @@ def train(
     shown = None
     try:
         for step in bar:
-            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout's randomness included
+            _seed(config.seed * 1_000_003 + step, device)  # dropout's randomness included
             chosen = torch.randint(len(images), (config.batch_size,), device=device)
             t, weights = timesteps.draw(config.batch_size)
             eps = torch.randn((config.batch_size, *dataset.shape), device=device)
             if processes.rank:
-                torch.manual_seed((config.seed * 1_000_003 + step) * 1009 + processes.rank)  # another dropout each
+                _seed((config.seed * 1_000_003 + step) * 1009 + processes.rank, device)  # another dropout each
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * _ramp(step, config.steps)
             with processes.autocast():
@@ -106,16 +107,16 @@ def train(
             loss = (weights[mine] * each).mean()
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
             first_bad = torch.where((first_bad < 0) & ~torch.isfinite(loss.detach()), step, first_bad)
             optimizer.step()
             with torch.no_grad():
                 decay = min(config.ema, (1 + step) / (10 + step))  # a young average forgets its random start faster
                 # All weights in one call: one by one they would keep a GPU waiting.
-                get_ema_multi_avg_fn(decay)([*average.parameters()], [*network.parameters()], None)
+                get_ema_multi_avg_fn(decay)(averages, trained, None)
             save = (step + 1) % save_every == 0 or step + 1 == config.steps
             if save or step % 50 == 0:
-                if first_bad < 0 and not all(weight.isfinite().all() for weight in average.parameters()):
+                if first_bad < 0 and not all(weight.isfinite().all() for weight in averages):
                     first_bad = torch.tensor(step)  # the last step itself broke the weights
                 if first_bad >= 0:
                     raise FloatingPointError(
@@ -132,6 +133,11 @@ def train(
             print(f"Interrupted: the same command goes on from the last checkpoint, {checkpoint}.")
         raise
     return model
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the CPU's random numbers and the device's. To seed all devices takes a sixth of a small step on a CPU."""
+    (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
 
 
 def _take_weights(network: torch.nn.Module, architecture: Architecture, start: Model) -> None:

@@ -7,10 +7,10 @@ UNTRAINED = "model = ddpm_dp.MixtureDenoiser(ddpm_dp.NoiseSchedule.cosine(100), 
 
 WRONG = [
     Mistake("never trained", {"model": UNTRAINED}, {"test_model"}),
-    Mistake("hardly trained", {"model": ("steps=800", "steps=2")}, {"test_model"}),
+    Mistake("hardly trained", {"model": ("steps=500", "steps=2")}, {"test_model"}),
     Mistake(
         "trained with another T",
-        {"model": ("T=100, width=64, depth=2, dropout=0.0, steps=800", "T=60, steps=2")},
+        {"model": ("T=100, width=64, depth=2, dropout=0.0, steps=500", "T=60, steps=2")},
         {"test_model"},
     ),
     Mistake(

@@ -5,6 +5,7 @@ Students' processes are copies of one that has imported this. They may write no 
 
 import numpy as np
 import torch
+import torch._dynamo  # two seconds, which else the first step of each training takes
 
 import ddpm_dp
 
