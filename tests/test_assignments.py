@@ -179,9 +179,9 @@ def test_a_model_that_was_not_trained_as_asked_says_why(tmp_path):
 def train(**settings):
     import ddpm_dp
 
-    config = {"T": 100, "width": 64, "depth": 2, "dropout": 0.0, "learning_rate": 4e-3, "ema": 0.99} | settings
+    config = {"T": 100, "width": 64, "depth": 2, "dropout": 0.0, "batch_size": 512, "learning_rate": 1e-2, "ema": 0.99}
     data = ddpm_dp.load_dataset("swiss-roll")
-    return ddpm_dp.train(data, ddpm_dp.TrainConfig(**config), device="cpu", progress=False)
+    return ddpm_dp.train(data, ddpm_dp.TrainConfig(**config, **settings), device="cpu", progress=False)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ WRONG = [
     Mistake("hardly trained", {"model": ("steps=500", "steps=2")}, {"test_model"}),
     Mistake(
         "trained with another T",
-        {"model": ("T=100, width=64, depth=2, dropout=0.0, steps=500", "T=60, steps=2")},
+        {"model": ("**small, steps=500", "T=60, steps=2")},
         {"test_model"},
     ),
     Mistake(
@@ -132,7 +132,7 @@ WRONG = [
 
 SECOND = {
     "model": """
-half = ddpm_dp.TrainConfig(T=100, width=64, depth=2, dropout=0, steps=250, learning_rate=4e-3, ema=0.99)
+half = ddpm_dp.TrainConfig(T=100, width=64, depth=2, steps=250, batch_size=512, learning_rate=1e-2, ema=0.99)
 first = ddpm_dp.train(data, half, progress=False)
 model = ddpm_dp.train(data, half, start=first, progress=False)
 """,

@@ -13,7 +13,7 @@ import numpy as np
 
 LIBRARY = True  # to use ddpm_dp is the task
 SECONDS = 60  # of processor time for a cell: training takes five
-LIMIT = 0.97  # of the error of a trained model over that of a linear one: see `model`
+LIMIT = 0.95  # of the error of a trained model over that of a linear one: see `model`
 PRELOAD = ["matplotlib.pyplot", "ddpm_dp.training.loop", "ddpm_dp.sampling", "grading.ready"]
 
 HELPERS = '''
@@ -154,11 +154,11 @@ def is_as_large_as_it_says(file):
 def model(yours, rng):
     """The error of the handed-in weights over that of the best linear denoiser, where there is little noise.
 
-    Measured with `against_linear` and `train` of tests/test_assignments.py, seeds counted from 0. 500 steps: 0.935
-    (200 draws of the test's random numbers: standard deviation 0.005, from 0.920 to 0.949), and with two more seeds
-    0.920 and 0.923 (5 draws each, as in what follows). 1,000 steps: 0.886 and 0.869. 100 steps: 1.036 and 1.024
-    (standard deviations 0.004 and 0.007). 2 steps: 1.051 (0.002). So the nearest mean on either side of LIMIT is some
-    seven such deviations away.
+    Measured with `against_linear` and `train` of tests/test_assignments.py, seeds counted from 0. 500 steps: 0.859
+    (200 draws of the test's random numbers: standard deviation 0.005, from 0.846 to 0.871), and with three more seeds
+    0.857, 0.864 and 0.873 (10 draws each, as in what follows). 1,000 steps: 0.772. 200 steps: 0.922 and 0.914. 100
+    steps: 1.006, 1.000 and 1.001 (standard deviations 0.005 to 0.007). 2 steps: 1.051 and 1.050. So the nearest mean
+    of sound trainings is some 15 such deviations below LIMIT, and that of unsound ones 7 above.
     """
     import ddpm_dp
 
