@@ -6,5 +6,9 @@ worker.py     the student's side: runs cells and calls, under limits; it knows n
 data.py       what may pass between the two
 parts/        one module a problem set: what each part must do. Never released, and never read by the other side
 grade.py      a hand-in -> points and a sentence for each part
-batch.py      a whole class, side by side; nbgrader reads what it writes (`python -m grading ps1`)
+archives.py   what a learning platform's zip holds, put where hand-ins are looked for
+batch.py      a whole class, side by side, a table and a CSV (`python -m grading ps1`)
+gradebook.py  nbgrader's gradebook: it gets what was graded, and gives back the points given by hand
+walls.py      what a student's process cannot do, said by the kernel of Linux
+ready.py      what all students' processes have imported already
 """
