@@ -114,6 +114,19 @@ def appendix(name: str) -> str:
     return "\n\n".join(parts)
 
 
+def gaps(name: str) -> str:
+    """What few steps cost more than all, by variance; L_hybrid."""
+    rows = [[f"`{v}`", *cells[:3], cells[6]] for (model, _, v), cells in read(name).gaps.items() if model == LOSSES[0]]
+    return table(["variance", "K = 8", "K = 16", "K = 32", "fewest within 0.1"], rows)
+
+
+def decoders(name: str) -> str:
+    """What few steps cost more than all under the same decoder, and what all of them cost; L_hybrid, `spectral`."""
+    found = read(name).decoders.items()
+    rows = [[f"`{d}`", *cells[4:], cells[3]] for (model, v, d), cells in found if (model, v) == (LOSSES[0], "spectral")]
+    return table(["decoder", "K = 8", "K = 16", "K = 32", "all 4,000, bits/dim"], rows)
+
+
 def escaped(words: str) -> str:
     return re.sub(r"([_^~|*])", r"\\\1", words)
 

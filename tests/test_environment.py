@@ -27,7 +27,7 @@ def test_every_dependency_is_pinned_once_where_pyproject_allows_it():
     [
         ("environment.yml", r"--constraint constraints\.txt"),
         (".binder/postBuild", r"pip install .*-c constraints\.txt -e '\.\[notebooks,"),
-        ("README.md", r"%pip install -c \w+/constraints\.txt -e \w+"),
+        ("docs/commands.md", r"%pip install -c \w+/constraints\.txt -e \w+"),
         ("Makefile", r"CONSTRAINTS \?= constraints\.txt"),
     ],
 )
