@@ -114,6 +114,8 @@ def measure(options: Options) -> None:
 
 def _labels(options: Options, model: Any, classes: tuple[str, ...], labels: Any) -> Any:
     """The images' labels for a class-conditional model, and None for another."""
+    from ddpm_dp.processes import Processes
+
     if model.n_classes is None:
         return None
     if len(classes) != model.n_classes:
@@ -121,7 +123,8 @@ def _labels(options: Options, model: Any, classes: tuple[str, ...], labels: Any)
             f"{options.model} is class-conditional, with {model.n_classes} classes, and {options.data} has "
             f"{len(classes) or 'no'} classes; expected a folder of images with a sub-folder for each class."
         )
-    print(f"Labels: {', '.join(f'{i} = {name}' for i, name in enumerate(classes))}.")
+    if Processes(model.device).main:
+        print(f"Labels: {', '.join(f'{i} = {name}' for i, name in enumerate(classes))}.")
     return labels[: options.images]
 
 
@@ -321,8 +324,8 @@ def _parser() -> argparse.ArgumentParser:
             "--guidance",
             type=float,
             metavar="W",
-            help="classifier-free guidance, (1 + W) eps(label) - W eps(none), of a diffusers model whose last label stands "
-            "for none; part of the model: give the same to `measure` and `sample`",
+            help="classifier-free guidance, (1 + W) eps(label) - W eps(none), of a diffusers model whose last label "
+            "stands for none; part of the model: give the same to `measure` and `sample`",
         )
 
     sub = command(train, "train a DDPM; interrupted, the same command goes on from its last checkpoint")
