@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "docs"))  # the book's own extensions
 
 from launch import site  # noqa: E402
 from plain import read_out  # noqa: E402
-from results import appendix, by_loss, headline  # noqa: E402
+from results import appendix, by_loss, headline, picks  # noqa: E402
 
 NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb"))
 
@@ -139,6 +139,7 @@ myst_substitutions = {
     "timetable": timetable(),
     "names": names(),
     "headline": headline(),
+    "picks": picks(),
     "tiny_learned": by_loss("tiny-imagenet-64", "learned"),
     "fashion_learned": by_loss("fashion-mnist", "learned"),
     "fashion_posterior": by_loss("fashion-mnist", "posterior"),
