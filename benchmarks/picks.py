@@ -128,7 +128,7 @@ def drawn_by(sampler: Callable[..., torch.Tensor], model: Pretrained, path: Any,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", type=int, default=1000, help="images per path and sampler; default: 1000")
-    parser.add_argument("--steps", type=int, default=2500, help="of training; default: 2500")
+    parser.add_argument("--steps", type=int, default=1500, help="of training; default: 1500")
     parser.add_argument("--folder", type=Path, default=Path("out/picks"), help="of the model; default: out/picks")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "picks.json")
     options = parser.parse_args()

@@ -41,8 +41,8 @@ def from_edm(
         abar_t = 1 / (1 + sigma_t'^2),     xhat_0 = D(x_t / alpha_t; sigma_t').
 
     D is c_skip x + c_out F(c_in x; c_noise), which the network computes itself. xhat_0 is predicted directly, so
-    nothing is divided by a small alpha_t. (Their VPPrecond and iDDPMPrecond take x - sigma F, and multiply F's rounding
-    by sigma.) xhat_0 is not clipped, as in their sampler. Images lie in [-1, 1], as theirs do.
+    nothing is divided by a small alpha_t. (Their other Precond classes add sigma F to x or take it off, and
+    multiply F's rounding by sigma.) xhat_0 is not clipped, as in their sampler. Images lie in [-1, 1], as theirs do.
 
     Args:
         network: their EDMPrecond (or another of their Precond classes): a torch module `net(x, sigma, class_labels)`

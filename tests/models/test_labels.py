@@ -32,6 +32,20 @@ def test_errors_and_prices_are_the_closed_forms(shift):
     assert stats.n_classes == 3
 
 
+def test_guidance_costs_the_square_of_its_weight():
+    """The error of a posterior mean is orthogonal to all that the label and x_t tell: m_t rises by w^2 E ||D||^2 / d,
+    D the difference that the label makes. So m(2) - m(0) is 4 times m(1) - m(0), within 5 standard errors of that."""
+    points, labels = drawn(4000)
+    none, one, two = (
+        measure(Labelled(w), points, labels=labels, timesteps=20, progress=False).squared_error for w in (0.0, 1.0, 2.0)
+    )
+    stats = measure(Labelled(), points, labels=labels, timesteps=20, progress=False)
+    zero, error = stats.mean((two - none) - 4 * (one - none))
+    rise, spread = stats.mean(one - none)
+    assert (np.abs(zero)[1:] <= 5 * error[1:] + 1e-12).all()  # and rounding, where the label is told by x_t
+    assert (rise[20:] > 5 * spread[20:]).all()
+
+
 @pytest.mark.parametrize("guidance", [0.0, 1.5])
 def test_a_price_is_what_simulation_says(guidance):
     """Other noise, other code: the difference is within 4 of both standard errors together."""
