@@ -301,7 +301,9 @@ def _parser() -> argparse.ArgumentParser:
 
     def data_path_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
-            "--data-path", type=Path, help="where fashion-mnist's files, or the folder or zip of images, are"
+            "--data-path",
+            type=Path,
+            help="where fashion-mnist's files, or the folder or zip of images, are; sub-folders of that are its classes",
         )
 
     def data_options(sub: argparse.ArgumentParser) -> None:

@@ -56,7 +56,8 @@ class Pretrained(Denoiser):
         y = (1 + w) network(x_t, time, labels) - w network(x_t, time, none),
 
     in the first half of the channels, where a variance is learned, which stays that of the labels. (eps, x_0 and v are
-    lines in each other, so it is the same formula for all three.) w is part of the model and of its `id`: what is
+    lines in each other, so it is the same formula for all three; what many samplers call the guidance scale is 1 + w.) w
+    is part of the model and of its `id`: what is
     measured, priced and sampled is the *guided* reverse process. It is no longer trained for the bound, and its
     bits/dim are as a rule worse than those of w = 0, however good its pictures look.
 
@@ -86,7 +87,7 @@ class Pretrained(Denoiser):
         guidance: float | None = None,
     ):
         self.predicts = predicts
-        self.n_classes, self.guidance = n_classes, guidance
+        self.n_classes, self.guidance = n_classes, None if guidance is None else float(guidance)
         if guidance is not None and n_classes is None:
             raise ValueError(f"guidance = {guidance} was given for a model that takes no labels; leave it out.")
         if guidance is not None and not np.isfinite(guidance):
@@ -108,7 +109,7 @@ class Pretrained(Denoiser):
         self.second = family.output
         self._module = module and module.eval()
         self._device = torch.device(device)
-        conditional = "" if n_classes is None else f" {n_classes} classes, guidance {guidance}"
+        conditional = "" if n_classes is None else f" {n_classes} classes, guidance {self.guidance}"
         self._settings = np.array(f"{settings} {predicts} {clip} {self.second}{conditional}")
         first = next(module.parameters(), None) if module else None
         self._input = torch.float32 if first is None else first.dtype  # a 16-bit network is fed 16 bits, no one else
