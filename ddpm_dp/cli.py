@@ -303,7 +303,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--data-path",
             type=Path,
-            help="where fashion-mnist's files, or the folder or zip of images, are; sub-folders of that are its classes",
+            help="where fashion-mnist's files, or the folder or zip of images, are; sub-folders there are classes",
         )
 
     def data_options(sub: argparse.ArgumentParser) -> None:

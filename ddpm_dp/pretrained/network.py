@@ -56,10 +56,10 @@ class Pretrained(Denoiser):
         y = (1 + w) network(x_t, time, labels) - w network(x_t, time, none),
 
     in the first half of the channels, where a variance is learned, which stays that of the labels. (eps, x_0 and v are
-    lines in each other, so it is the same formula for all three; what many samplers call the guidance scale is 1 + w.) w
-    is part of the model and of its `id`: what is
-    measured, priced and sampled is the *guided* reverse process. It is no longer trained for the bound, and its
-    bits/dim are as a rule worse than those of w = 0, however good its pictures look.
+    lines in each other, so it is the same formula for all three. What many samplers call the guidance scale is 1 + w.)
+    w is part of the model and of its `id`: what is measured, priced and sampled is the *guided* reverse process. It is
+    no longer trained for the bound, and its bits/dim are as a rule worse than those of w = 0, however good its pictures
+    look.
 
     A network with a learned variance answers with twice the channels. The second half y2, trained to lie in [-1, 1],
     gives v = (y2 + 1) / 2 (Nichol & Dhariwal 2021, eq. 15), not clipped, as in their code and in diffusers.

@@ -92,7 +92,7 @@ def test_a_line_that_is_not_understood_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_picks_are_what_their_names_say_and_the_page_has_all_of_them():
-    """Spacings by their formulas (diffusers counts from 0), levels by the nearest log SNR; the digits that are shown."""
+    """Spacings by their formulas (diffusers counts from 0), levels by the nearest log SNR; the digits shown."""
     found = json.loads((ROOT / "benchmarks" / "results" / "picks.json").read_text())
     rows, T = found["rows"], found["T"]
     paths = {name: row["path"] for name, row in rows.items()}
