@@ -108,7 +108,7 @@ def picks(noise: ddpm_dp.NoiseSchedule, train: ddpm_dp.DenoisingStatistics) -> d
         found[f"DDPMScheduler, `{spacing}`"] = np.append(0, scheduler.timesteps.numpy()[::-1] + 1)
     found["EDM, rho = 7"] = ddpm_dp.STRIDES["karras"](noise, K)
     for name, sigmas in AYS.items():
-        found[f"Align Your Steps, {name}"] = nearest(noise, -2 * np.log(AysSchedules[sigmas][:-1]))
+        found[f"Align Your Steps, {name}"] = nearest(noise, -2 * np.log(AysSchedules[sigmas][-2::-1]))  # they end in 0
     for variance in VARIANCES:
         found[f"the search, `{variance}`"] = ddpm_dp.solve(ddpm_dp.step_costs(train, variance), K).path(K)
     return found
