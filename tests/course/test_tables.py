@@ -113,3 +113,25 @@ def test_the_picks_are_what_their_names_say_and_the_page_has_all_of_them():
         numbers = [f"{row[variance]['bits']:.3f}" for variance in found["all timesteps"]]
         numbers += [f"{row[sampler]['limit']:.2f}" for sampler in (*found["all timesteps"], "DDIM")]
         assert re.findall(r"(-?\d+\.\d+) \(", told[name]) == numbers
+
+
+def test_what_the_page_says_of_the_picks_holds():
+    found = json.loads((ROOT / "benchmarks" / "results" / "picks.json").read_text())
+    rows, whole = found["rows"], found["all timesteps"]
+    search = {variance: f"the search, `{variance}`" for variance in whole}
+    good = [*search.values(), "Align Your Steps, SD 1.5", "Align Your Steps, SDXL"]
+    behind = [name for name in rows if name not in (*good, "Align Your Steps, SVD")]
+    for variance, name in search.items():
+        assert min(rows, key=lambda row: rows[row][variance]["bits"]) == name
+        assert rows[name][variance]["bits"] < whole[variance]["bits"]
+    others = [name for name in rows if name not in search.values()]
+    assert min(others, key=lambda row: rows[row]["spectral"]["bits"]) == "Align Your Steps, SDXL"
+    most = sorted(rows, key=lambda row: -rows[row]["posterior"]["bits"])[:3]
+    assert {*most} == {"DDPMScheduler, `linspace`", "DDPMScheduler, `leading`", "EDM, rho = 7"}
+    assert all(rows[name]["path"][1] == 1 and rows[name]["spectral"]["bits"] < 4 for name in most)
+    assert rows[most[0]]["posterior"]["bits"] > 100 * rows[search["posterior"]]["posterior"]["bits"]
+    for sampler in ("spectral", "DDIM"):
+        limits = [rows[name][sampler]["limit"] for name in good]
+        error = max(rows[name][sampler]["standard_error"] for name in good)
+        assert max(limits) - min(limits) < 2 * 2**0.5 * error  # of a difference
+        assert max(limits) < min(rows[name][sampler]["limit"] for name in behind)
