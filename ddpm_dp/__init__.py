@@ -26,6 +26,8 @@ _HOME = {
     "models.trained": ("Model", "load"),
     "noise": ("NoiseSchedule",),
     "paths": ("PathFile", "as_path", "to_diffusers", "to_improved_diffusion"),
+    "pretrained.edm": ("edm_noise_levels",),
+    "pretrained.functions": ("from_eps",),  # the first name of `from_function`
     "pretrained.scheduler": ("path_scheduler",),
     "quality": ("frechet_distance", "wasserstein2"),
     "sampling": ("ddim", "sample"),

@@ -97,18 +97,35 @@ def measure(options: Options) -> None:
         raise ValueError(f"{options.model} was trained on other {trained_on} images than these; give it those.")
     if not isinstance(model, Model):
         model.levels = data.levels
-    images = {"train": data.train, "test": data.test}[options.split][: options.images]
+    images, labels = {"train": (data.train, data.train_labels), "test": (data.test, data.test_labels)}[options.split]
     fitted = DenoisingStatistics.load(options.fitted) if options.fitted else None
     measure_to(
         options.out,
         model,
-        images,
+        images[: options.images],
         fitted,
         options.timesteps,
         options.standard_error,
         options.seed,
         options.batch_size,
+        _labels(options, model, data.classes, labels),
     )
+
+
+def _labels(options: Options, model: Any, classes: tuple[str, ...], labels: Any) -> Any:
+    """The images' labels for a class-conditional model, and None for another."""
+    from ddpm_dp.processes import Processes
+
+    if model.n_classes is None:
+        return None
+    if len(classes) != model.n_classes:
+        raise ValueError(
+            f"{options.model} is class-conditional, with {model.n_classes} classes, and {options.data} has "
+            f"{len(classes) or 'no'} classes; expected a folder of images with a sub-folder for each class."
+        )
+    if Processes(model.device).main:
+        print(f"Labels: {', '.join(f'{i} = {name}' for i, name in enumerate(classes))}.")
+    return labels[: options.images]
 
 
 def _load(options: Options) -> Any:
@@ -124,11 +141,13 @@ def _load(options: Options) -> Any:
             f"{options.model} is neither a model file, nor a shipped model ({', '.join(shipped_models())}), nor the "
             "folder of a diffusers pipeline; if it is a hub id, add --diffusers."
         )
+    if ours and options.guidance is not None:
+        raise ValueError(f"--guidance {options.guidance} is for class-conditional models, and {options.model} is none.")
     if ours:
         return load(options.model, options.device)
     from ddpm_dp.pretrained.pipelines import from_diffusers
 
-    return from_diffusers(options.model).to(usable_device(options.device))
+    return from_diffusers(options.model, guidance=options.guidance).to(usable_device(options.device))
 
 
 def solve(options: Options) -> None:
@@ -186,8 +205,15 @@ def sample(options: Options) -> None:
     if statistics:
         require_chosen_on(statistics, chosen)
     require_writable(options.out)
+    given = options.labels
     images = run(
-        model, chosen.paths[options.K], options.n, variance=chosen.variance, statistics=statistics, seed=options.seed
+        model,
+        chosen.paths[options.K],
+        options.n,
+        variance=chosen.variance,
+        statistics=statistics,
+        labels=None if given is None else [given[i % len(given)] for i in range(options.n)],
+        seed=options.seed,
     )
     figure, ax = plt.subplots(figsize=(6, 6))
     if len(model.shape) == 3:
@@ -275,7 +301,9 @@ def _parser() -> argparse.ArgumentParser:
 
     def data_path_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
-            "--data-path", type=Path, help="where fashion-mnist's files, or the folder or zip of images, are"
+            "--data-path",
+            type=Path,
+            help="where fashion-mnist's files, or the folder or zip of images, are; sub-folders there are classes",
         )
 
     def data_options(sub: argparse.ArgumentParser) -> None:
@@ -294,6 +322,13 @@ def _parser() -> argparse.ArgumentParser:
             "model", help="a .safetensors file, a shipped model's name, or the folder of a diffusers model"
         )
         sub.add_argument("--diffusers", action="store_true", help="the model is a diffusers model's hub id")
+        sub.add_argument(
+            "--guidance",
+            type=float,
+            metavar="W",
+            help="classifier-free guidance, (1 + W) eps(label) - W eps(none), of a diffusers model whose last label "
+            "stands for none; part of the model: give the same to `measure` and `sample`",
+        )
 
     sub = command(train, "train a DDPM; interrupted, the same command goes on from its last checkpoint")
     data_options(sub)
@@ -349,6 +384,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-K", type=int, required=True, help="how many steps")
     sub.add_argument("-n", type=_positive, default=64, help="how many samples; default: 64")
     sub.add_argument("--statistics", type=Path, help="the training statistics; `analytic` variance needs them")
+    sub.add_argument(
+        "--labels",
+        type=int,
+        nargs="+",
+        metavar="Y",
+        help="the samples' classes, 0, 1, ..., for a class-conditional model; fewer than -n are taken in turn",
+    )
     sub.add_argument("--seed", type=int, default=0, help="default: 0")
     out_option(sub, "the picture's .png file")
     device_option(sub)

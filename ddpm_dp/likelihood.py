@@ -22,6 +22,7 @@ def negative_elbo(
     variance: str = "posterior",
     decoder: str = "fitted",
     statistics: DenoisingStatistics | None = None,
+    labels: ArrayLike | None = None,
     seed: int = 0,
 ) -> np.ndarray:
     """Nats per image of the negative ELBO of a path, one draw of x_t per step and image: (n, K + 1).
@@ -30,8 +31,8 @@ def negative_elbo(
     the sampler's own p(x_s | x_t), both with their means and variances written out, and for s = 0 the decoder.
     Sum over columns for the negative ELBO of each image; average over images for its estimate.
 
-    Arguments and errors as in `sample`; `images` as in `measure`, `decoder` as in `step_costs`. A fitted variance or
-    decoder needs the training `statistics`.
+    Arguments and errors as in `sample`; `images` and `labels` as in `measure`, `decoder` as in `step_costs`. A fitted
+    variance or decoder needs the training `statistics`.
 
     >>> import ddpm_dp
     >>> images = ddpm_dp.load_dataset("digits").test[:3]
@@ -52,6 +53,7 @@ def negative_elbo(
     if statistics is not None and last.fitted and (lack := last.why_not(family, statistics)):
         raise ValueError(f"decoder = {decoder!r} needs {lack}.")
     x_0 = denoiser.images(images)
+    of_images = denoiser.labels(labels, len(x_0))
     rng = torch.Generator().manual_seed(seed)
 
     def tensor(value: float | np.ndarray) -> Tensor:
@@ -64,7 +66,7 @@ def negative_elbo(
     for t, s in zip(ends[1:].tolist(), ends[:-1].tolist(), strict=True):
         eps = torch.randn(x_0.shape, generator=rng, dtype=torch.float64).to(x_0.dtype).to(x_0.device)
         x_t = noise.alpha[t] * x_0 + noise.sigma[t] * eps
-        answer = denoiser.at(x_t, t)
+        answer = denoiser.at(x_t, t, of_images)
         answer = Prediction._make(None if each is None else each.cpu().double() for each in answer)
         x_t = x_t.cpu().double()
         if s == 0:

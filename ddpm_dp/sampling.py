@@ -22,6 +22,7 @@ def sample(
     *,
     variance: str = "posterior",
     statistics: DenoisingStatistics | None = None,
+    labels: ArrayLike | None = None,
     seed: int = 0,
     randn: Callable[[tuple[int, ...]], Tensor] | None = None,
     callback: Callable[[int, Tensor, Tensor], None] | None = None,
@@ -38,6 +39,7 @@ def sample(
         path: [0, t_1, ..., T], ascending; K = len(path) - 1 evaluations of the denoiser.
         n: how many samples.
         variance: one of `ddpm_dp.variances.FAMILIES`; a fitted one (`analytic`) needs the training `statistics`.
+        labels: for a class-conditional model: the class of each sample, (n,) whole numbers, or one for all.
         seed: the same seed gives the same x_T, and the same noise at the i-th step, on every path and device.
         randn: where the standard normal draws come from, instead of the seed: called with (n, *shape), once for x_T and
             once for every step but the last.
@@ -45,7 +47,7 @@ def sample(
 
     Returns the samples, (n, *shape), on the CPU.
 
-    Raises ValueError for a wrong path or variance, or statistics of another model.
+    Raises ValueError for a wrong path or variance, statistics of another model, or labels that do not fit the model.
 
     >>> import ddpm_dp
     >>> sample(ddpm_dp.load("digits"), [0, 100, 1000], n=4, progress=False).shape
@@ -65,7 +67,7 @@ def sample(
         spread = basis.images(std * basis.coefficients(draw()))
         return float(q.x0) * prediction.x0 + float(q.xt) * x_t + spread
 
-    return _walk(denoiser, path, n, step, seed, randn, callback, progress)
+    return _walk(denoiser, path, n, step, labels, seed, randn, callback, progress)
 
 
 def ddim(
@@ -73,6 +75,7 @@ def ddim(
     path: ArrayLike,
     n: int,
     *,
+    labels: ArrayLike | None = None,
     seed: int = 0,
     randn: Callable[[tuple[int, ...]], Tensor] | None = None,
     callback: Callable[[int, Tensor, Tensor], None] | None = None,
@@ -88,7 +91,7 @@ def ddim(
         eps_hat = (x_t - float(noise.alpha[t]) * prediction.x0) / float(noise.sigma[t])
         return float(noise.alpha[s]) * prediction.x0 + float(noise.sigma[s]) * eps_hat
 
-    return _walk(denoiser, path, n, step, seed, randn, callback, progress)
+    return _walk(denoiser, path, n, step, labels, seed, randn, callback, progress)
 
 
 @torch.no_grad()
@@ -97,13 +100,14 @@ def _walk(
     path: ArrayLike,
     n: int,
     step: Callable[[int, int, Tensor, Prediction, Callable[[], Tensor]], Tensor],
+    labels: ArrayLike | None,
     seed: int,
     randn: Callable[[tuple[int, ...]], Tensor] | None,
     callback: Callable[[int, Tensor, Tensor], None] | None,
     progress: bool,
 ) -> Tensor:
     ends = as_path(path, denoiser.noise.T)
-    whole(n, "n", what="samples")
+    of_samples = denoiser.labels(labels, whole(n, "n", what="samples"))
     if randn is None:
         rng = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same numbers
         randn = partial(torch.randn, generator=rng, dtype=torch.float64)
@@ -114,7 +118,7 @@ def _walk(
     x = draw()
     steps = list(zip(ends[:0:-1].tolist(), ends[-2::-1].tolist(), strict=True))
     for t, s in tqdm(steps, "sampling", unit="step", disable=not progress, leave=False):
-        prediction = denoiser.at(x, t)
+        prediction = denoiser.at(x, t, of_samples)
         x = step(t, s, x, prediction, draw)
         if callback:
             callback(s, x, prediction.x0)

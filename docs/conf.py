@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "docs"))  # the book's own extensions
 
 from launch import site  # noqa: E402
 from plain import read_out  # noqa: E402
-from results import appendix, by_loss, decoders, gaps, headline  # noqa: E402
+from results import appendix, by_loss, decoders, gaps, headline, picks  # noqa: E402
 
 NOTEBOOKS = sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb"))
 
@@ -143,6 +143,7 @@ myst_substitutions = {
     "gaps_fashion": gaps("fashion-mnist"),
     "decoders_tiny": decoders("tiny-imagenet-64"),
     "decoders_fashion": decoders("fashion-mnist"),
+    "picks": picks(),
     "tiny_learned": by_loss("tiny-imagenet-64", "learned"),
     "fashion_learned": by_loss("fashion-mnist", "learned"),
     "fashion_posterior": by_loss("fashion-mnist", "posterior"),

@@ -1,9 +1,12 @@
 """Reports as the book shows them: benchmarks/results/*.txt, printed by `ddpm-dp report`, become tables of pages.
 
+`picks` is from the .json file that `benchmarks/picks.py` writes.
+
 No number is computed here. Computing a report takes minutes, so the book shows what is stored, and
 tests/course/test_tables.py holds it against prices from the shipped statistics.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,3 +151,36 @@ def by_loss(name: str, variance: str) -> str:
         ["loss", "T", "path", *report.columns],
         [[loss, f"{int(T):,}", path, *cells] for (loss, T, own, path), cells in report.bits.items() if own == variance],
     )
+
+
+def picks() -> str:
+    """Ten timesteps as a user would pick them: bits/dim and Frechet distances, and what they were measured with."""
+    found = json.loads((RESULTS / "picks.json").read_text())
+    variances = [*found["all timesteps"]]
+
+    def cell(row: dict[str, float]) -> str:
+        return f"{row['bits']:.3f} ({row['bits_error']:.3f})"
+
+    def distance(row: dict[str, float]) -> str:
+        return f"{row['limit']:.2f} ({row['standard_error']:.2f})"
+
+    rows = [
+        [name, *(cell(row[v]) for v in variances), *(distance(row[sampler]) for sampler in (*variances, "DDIM"))]
+        for name, row in found["rows"].items()
+    ]
+    T = f"all {found['T']:,} timesteps"
+    rows.append([T, *(cell(found["all timesteps"][v]) for v in variances), *["-"] * (len(variances) + 1)])
+    rows.append(["real training images", *["-"] * len(variances), *[distance(found["floor"])] * (len(variances) + 1)])
+    columns = [
+        "timesteps",
+        *(f"bits/dim, `{variance}`" for variance in variances),
+        *(f"Frechet, `{variance}`" for variance in variances),
+        "Frechet, DDIM",
+    ]
+    told = "; ".join(f"`{variance}`: {escaped(words)}" for variance, words in found["decoder"].items())
+    about = (
+        f"`python benchmarks/picks.py -n {found['n']}`: {found['training']}; {found['n']:,} samples a cell, seed "
+        f"{found['seed']}, against {found['real']} held-out digits, in pixels, without the bias of so few samples. In "
+        f"brackets: standard errors. Decoder: {told}."
+    )
+    return f"{table(columns, rows)}\n\n{about}"

@@ -15,12 +15,17 @@ class Dataset:
         name: what `load_dataset` was asked for.
         train, test: float32 in [-1, 1]; (n, channels, height, width) for images, (n, 2) for the 2-D toys.
         levels: how many grey levels a coordinate has; level v is 2 v / (levels - 1) - 1. None: continuous.
+        classes: the names of the classes, where there are any.
+        train_labels, test_labels: (n,) the class of each image, its place in `classes`; None without classes.
     """
 
     name: str
     train: np.ndarray
     test: np.ndarray
     levels: int | None
+    classes: tuple[str, ...] = ()
+    train_labels: np.ndarray | None = None
+    test_labels: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

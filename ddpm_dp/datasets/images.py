@@ -6,12 +6,17 @@ Subfolders `train` and `test` (or `val`) are the split, if both are there; nothi
 folder counts as a subfolder of its name, so a folder with train.zip and val.zip will do. Otherwise a fifth of all
 images, drawn at random but always the same for the same names, is held out. Hidden files and files that are not
 named like images are passed over.
+
+Where every image lies in a subfolder (of `train` and `test`, if there are those), and there are two subfolders or more,
+they are classes: 0, 1, ... in the order of their names, character by character ("10" before "2"), which is that of
+torchvision's ImageFolder.
 """
 
 import io
 import posixpath
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -32,21 +37,31 @@ def _read(path: Path, size: int) -> Dataset:
 
     above = posixpath.commonpath(files)  # an archive often wraps everything in one folder of its own name
     split: dict[str, list[str]] = {}
-    for name in sorted(files):
-        split.setdefault(posixpath.relpath(name, above or ".").split("/")[0], []).append(name)
+    parts = {name: posixpath.relpath(name, above or ".").split("/") for name in sorted(files)}
+    for name, (first, *_) in parts.items():
+        split.setdefault(first, []).append(name)
     train, test = split.get("train"), split.get("test", split.get("val"))
+    depth = 1 if train and test else 0  # of the folders that may be classes
     if not (train and test):
         names = shuffled(sorted(files))
         held_out = -(-len(names) // 5)
         train, test = names[held_out:].tolist(), names[:held_out].tolist()
+    names_of = {"train": shuffled(train).tolist(), "test": shuffled(test).tolist()}
 
-    def read(part: str, names: list[str]) -> np.ndarray:
-        images = np.empty((len(names), 3, size, size), np.float32)
-        for i, name in enumerate(tqdm(shuffled(names), f"reading {part} images", unit="image", delay=2)):
+    def read(part: str) -> np.ndarray:
+        images = np.empty((len(names_of[part]), 3, size, size), np.float32)
+        for i, name in enumerate(tqdm(names_of[part], f"reading {part} images", unit="image", delay=2)):
             images[i] = from_levels(_decode(files[name], f"{name} in {path}", size), 256)
         return images
 
-    return Dataset("images", read("train", train), read("test", test), 256)
+    data = Dataset("images", read("train"), read("test"), 256)
+    folder = {name: parts[name][depth] for names in names_of.values() for name in names}
+    classes = sorted(set(folder.values()))
+    if len(classes) < 2 or any(len(parts[name]) < depth + 2 for name in folder):  # some stand beside the subfolders
+        return data
+    number = {name: i for i, name in enumerate(classes)}
+    train_labels, test_labels = (np.array([number[folder[name]] for name in names]) for names in names_of.values())
+    return replace(data, classes=tuple(classes), train_labels=train_labels, test_labels=test_labels)
 
 
 def _files(path: Path) -> dict[str, Callable[[], bytes]]:

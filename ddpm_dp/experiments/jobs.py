@@ -47,6 +47,7 @@ def measure_to(
     standard_error: float | None = None,
     seed: int = 0,
     batch_size: int = 2048,
+    labels: np.ndarray | None = None,
 ) -> None:
     """Measure a model and write its statistics. Raises as `measure` does."""
     require_writable(out)
@@ -54,6 +55,7 @@ def measure_to(
     statistics = measure(
         model,
         images,
+        labels=labels,
         fitted=fitted,
         timesteps=timesteps,
         standard_error=standard_error,

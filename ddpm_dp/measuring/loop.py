@@ -20,6 +20,7 @@ def measure(
     denoiser: Denoiser,
     images: object,
     *,
+    labels: object = None,
     fitted: DenoisingStatistics | None = None,
     timesteps: int | None = None,
     standard_error: float | None = None,
@@ -43,6 +44,7 @@ def measure(
     Args:
         denoiser: a model or an exact denoiser.
         images: (n, *shape), array or tensor, in [-1, 1].
+        labels: for a class-conditional model, and only there: each image's own class, (n,) whole numbers.
         fitted: for held-out images, the training statistics: what was fitted there (m_t, cells, the decoder) stays.
             None: all that is fitted to these very images.
         timesteps: measure at so many of the T timesteps, dense near 0, and interpolate the rest (see
@@ -52,8 +54,9 @@ def measure(
         batch_size: images per evaluation. Halved by itself where a GPU's memory runs out. It changes the answer by no
             more than the network's own rounding does.
 
-    Raises ValueError for images that do not fit the denoiser, `fitted` statistics of another model, a checkpoint of
-    another measurement, and a model whose output is not finite; OSError if the checkpoint cannot be written.
+    Raises ValueError for images or labels that do not fit the denoiser, `fitted` statistics of another model, a
+    checkpoint of another measurement, and a model whose output is not finite; OSError if the checkpoint cannot be
+    written.
 
     >>> import ddpm_dp
     >>> stats = measure(ddpm_dp.load("digits"), ddpm_dp.load_dataset("digits").train[:8], timesteps=20, progress=False)
@@ -61,6 +64,7 @@ def measure(
     (8, 1000)
     """
     x_0 = denoiser.images(images)
+    of_images = denoiser.labels(labels, len(x_0))
     if fitted is not None:
         fitted.require_model(denoiser.id, "the model")
     whole(batch_size, "batch_size")
@@ -68,6 +72,7 @@ def measure(
         few = measure(
             denoiser,
             x_0[: pilot.IMAGES],
+            labels=None if of_images is None else of_images[: pilot.IMAGES],
             fitted=fitted,
             timesteps=min(pilot.TIMESTEPS, denoiser.noise.T),
             seed=seed,
@@ -76,7 +81,8 @@ def measure(
         )
         x_0 = x_0[: pilot.images_needed(few, standard_error, len(x_0))]
     measured = grid(denoiser.noise.T, denoiser.noise.T if timesteps is None else timesteps)
-    survey = Survey(denoiser, x_0, fitted, measured, seed, batch_size)
+    of_images = None if of_images is None else of_images[: len(x_0)]
+    survey = Survey(denoiser, x_0, of_images, fitted, measured, seed, batch_size)
     if checkpoint and Path(checkpoint).exists():
         survey.restore(Path(checkpoint))
     progress = progress and survey.processes.main

@@ -1,6 +1,7 @@
 """A measurement under way: the images and their noise, and a row of sums for each timestep that is done."""
 
 import math
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ class Survey:
         self,
         denoiser: Denoiser,
         x_0: Tensor,
+        labels: Tensor | None,
         fitted: DenoisingStatistics | None,
         measured: np.ndarray,
         seed: int,
@@ -52,10 +54,11 @@ class Survey:
         self.at_once = min(batch_size, n)
         batches = math.ceil(n / batch_size)
         self.idle = max(0, size - batches)
-        parts = [*zip(*(each.tensor_split(batches) for each in (x_0, numbers, groups)), strict=True)]
+        of_batch = [None] * batches if labels is None else labels.tensor_split(batches)
+        parts = [*zip(*(each.tensor_split(batches) for each in (x_0, numbers, groups)), of_batch, strict=True)]
         self.batches = [
-            (x, torch.from_numpy(_noise(seed, i.tolist(), denoiser.shape)).to(x_0), group.to(home))
-            for x, i, group in parts[self.processes.rank :: size]
+            (x, torch.from_numpy(_noise(seed, i.tolist(), denoiser.shape)).to(x_0), group.to(home), label)
+            for x, i, group, label in parts[self.processes.rank :: size]
         ]
         self.counts, self.d = np.bincount(groups.numpy()), math.prod(denoiser.shape)
         self.setting = Setting(self.noise, denoiser.levels, denoiser.shape, self.counts, home, self.processes, fitted)
@@ -69,6 +72,7 @@ class Survey:
         self.key = {  # what must agree for one measurement to go on with another's rows
             "model": denoiser.id,
             "set of images": self.data_id,
+            "set of labels": None if labels is None else fingerprint(labels.cpu().numpy()),
             "number of grey levels": denoiser.levels,
             "set of timesteps": fingerprint(measured),
             "set of training statistics": "itself" if fitted is None else _fit(fitted),
@@ -96,24 +100,25 @@ class Survey:
         for observer in self.observers:
             observer.begin(t)
         answers = []
-        for x_0, eps, group in self.batches:
-            answers.append(self._answer(alpha * x_0 + sigma * eps, t))
+        for x_0, eps, group, labels in self.batches:
+            answers.append(self._answer(alpha * x_0 + sigma * eps, t, labels))
             seen = Seen(x_0, answers[-1], group)
             for observer in self.observers:
                 observer.look(seen)
         for observer in self.observers:
             observer.agree()
-        for (x_0, _, group), answer in zip(self.batches, answers, strict=True):
+        for (x_0, _, group, _), answer in zip(self.batches, answers, strict=True):
             seen = Seen(x_0, answer, group)
             for observer in self.observers:
                 observer.look_again(seen)
         return {name: value for observer in self.observers for name, value in observer.row().items()}
 
-    def _answer(self, x_t: Tensor, t: int) -> Prediction:
+    def _answer(self, x_t: Tensor, t: int, labels: Tensor | None) -> Prediction:
         """The denoiser's answer for a batch; in halves, from then on, where memory runs out."""
         while True:
             try:
-                parts = [self.denoiser.at(part, t) for part in x_t.split(self.at_once)]
+                of_part = repeat(None) if labels is None else labels.split(self.at_once)
+                parts = [self.denoiser.at(x, t, y) for x, y in zip(x_t.split(self.at_once), of_part, strict=False)]
                 return Prediction._make(
                     None if part[0] is None else torch.cat(part) for part in zip(*parts, strict=True)
                 )
@@ -194,6 +199,7 @@ class Survey:
             curves=curves,
             prior=self._prior(),
             model_id=self.denoiser.id,
+            n_classes=self.denoiser.n_classes,
             data_id=self.data_id,
             fitted_on=self.fitted_on,
             seed=self.seed,
@@ -204,7 +210,7 @@ class Survey:
         """(G,) nats of KL(q(x_T | x_0) || N(0, I))."""
         T, total, home = self.noise.T, self.setting.zeros(), self.setting.home
         sigma2, zero, one = (torch.tensor(value, device=home) for value in (self.noise.sigma2[T], 0.0, 1.0))
-        for x_0, _, group in self.batches:
+        for x_0, _, group, _ in self.batches:
             nats = normal_kl(self.noise.alpha[T] * double(x_0), sigma2, zero, one).flatten(1).sum(1)
             total.index_add_(0, group, nats)
         return self.setting.mean(total).cpu().numpy()

@@ -33,7 +33,7 @@ class Source:
         back: the form in which the chosen timesteps go back.
 
     >>> SOURCES["function"].call
-    'from_eps(eps, noise, shape, id="run 7")'
+    'from_function(function, noise, shape, id="run 7")'
     """
 
     name: str
@@ -67,10 +67,17 @@ SOURCES = Registry(
             "to_improved_diffusion(path), a set for use_timesteps",
         ),
         Source(
+            "edm",
+            "a network of NVlabs' EDM, and its weights",
+            "edm:from_edm",
+            'from_edm(net, "edm.pt")',
+            "the path itself",
+        ),
+        Source(
             "function",
-            "any function that predicts the noise",
-            "functions:from_eps",
-            'from_eps(eps, noise, shape, id="run 7")',
+            "any function that predicts the noise, x_0 or v",
+            "functions:from_function",
+            'from_function(function, noise, shape, id="run 7")',
             "the path itself",
         ),
     ],

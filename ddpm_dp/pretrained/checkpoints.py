@@ -1,19 +1,15 @@
 """Checkpoints of OpenAI's improved-diffusion and guided-diffusion as denoisers."""
 
-import pickle
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ddpm_dp.noise import SCHEDULES
 from ddpm_dp.pretrained.network import Pretrained
+from ddpm_dp.pretrained.weights import Weights, load_weights
 
 FLAGS = ("image_size", "learn_sigma", "predict_xstart", "noise_schedule", "diffusion_steps", "rescale_timesteps")
-
-Weights = str | Path | Mapping[str, Any]
 
 
 def from_improved_diffusion(
@@ -24,12 +20,13 @@ def from_improved_diffusion(
     Their timestep is ours minus 1, times 1000 / T with rescale_timesteps; xhat_0 is clipped to [-1, 1], their default.
 
     Args:
-        network: their UNet, (x_t, timesteps) -> eps or x_0, and the variance where it is learned.
+        network: their UNet, (x_t, timesteps) -> eps or x_0, and the variance where it is learned. With class_cond it
+            takes labels, too, as `y=`: 0..num_classes - 1, which are 1,000 in their code.
         weights: the checkpoint, a .pt file (read with `weights_only=True`) or a state dict; better the averaged one,
             ema_*.pt.
         flags: the options it was trained with, as in their `model_and_diffusion_defaults()`: image_size, learn_sigma,
-            predict_xstart, noise_schedule, diffusion_steps, rescale_timesteps, and sigma_small if it was set. They
-            must all be there: the two repositories' defaults differ.
+            predict_xstart, noise_schedule, diffusion_steps, rescale_timesteps, and sigma_small and class_cond if they
+            were set. They must all be there: the two repositories' defaults differ.
         levels: grey levels of the training images.
 
     Raises ValueError for flags that are missing or cannot be priced, weights that do not fit the network, or a file
@@ -44,16 +41,20 @@ def from_improved_diffusion(
     if missing:
         raise ValueError(f"flags lack {', '.join(missing)}; give all of {', '.join(FLAGS)}, as it was trained with.")
     schedule = SCHEDULES.named(flags["noise_schedule"])
-    if flags.get("class_cond"):
-        raise ValueError("class_cond: this UNet needs a class label; bind one in a function and give it to `from_eps`.")
+    n_classes = getattr(network, "num_classes", None)
+    if bool(flags.get("class_cond")) != (n_classes is not None):
+        raise ValueError(
+            f"class_cond = {flags.get('class_cond', False)}, but the network's num_classes is {n_classes}; build it "
+            "with the flags that it was trained with."
+        )
     if flags.get("timestep_respacing"):
         raise ValueError("timestep_respacing is a choice of timesteps, which is what is sought here; leave it empty.")
-    _load_weights(network, weights)
+    load_weights(network, weights)
     noise = schedule.make(flags["diffusion_steps"])
     scale = 1000 / noise.T if flags["rescale_timesteps"] else None
     fixed = "posterior" if flags.get("sigma_small") else "beta"
     return Pretrained(
-        network,
+        network if n_classes is None else lambda x, time, y: network(x, time, y=y),
         noise,
         (getattr(network, "in_channels", 3), *[flags["image_size"]] * 2),
         levels,
@@ -62,22 +63,5 @@ def from_improved_diffusion(
         predicts="sample" if flags["predict_xstart"] else "epsilon",
         variance="learned" if flags["learn_sigma"] else fixed,
         module=network,
+        n_classes=n_classes,
     )
-
-
-def _load_weights(network: nn.Module, weights: Weights) -> None:
-    state = _read(weights) if isinstance(weights, (str, Path)) else weights
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, AttributeError, TypeError) as error:
-        reason = str(error).strip().split("\n")[-1].strip().rstrip(".")
-        raise ValueError(f"The weights do not fit the network; check its flags ({reason[:200]}).") from error
-
-
-def _read(file: str | Path) -> Mapping[str, Any]:
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(
-            f"{file} is not a whole file of weights alone, and nothing else is read; give a state dict."
-        ) from error

@@ -18,8 +18,12 @@ VARIANCE_OF = {
 }
 
 
-def from_diffusers(model: Any, scheduler: Any = None, *, levels: int | None = 256) -> Pretrained:
-    """A diffusers model as a denoiser: an unconditional pixel `UNet2DModel` with a `DDPMScheduler` or `DDIMScheduler`.
+def from_diffusers(
+    model: Any, scheduler: Any = None, *, levels: int | None = 256, guidance: float | None = None
+) -> Pretrained:
+    """A diffusers model as a denoiser: a pixel `UNet2DModel` with a `DDPMScheduler` or `DDIMScheduler`.
+
+    A UNet with num_class_embeds is class-conditional: its labels are 0..num_class_embeds - 1.
 
     The scheduler's `alphas_cumprod`, prediction_type, clip_sample (with its range) and variance_type become part of it.
 
@@ -28,9 +32,12 @@ def from_diffusers(model: Any, scheduler: Any = None, *, levels: int | None = 25
             read from .safetensors, or else from .bin with `weights_only=True`; no code that stands beside them is run.
         scheduler: beside a UNet, the scheduler that it was trained with; otherwise the pipeline's own if None.
         levels: grey levels of the training images, 256 for 8 bits; None for continuous data.
+        guidance: w of classifier-free guidance, (1 + w) eps(labels) - w eps(none), for a UNet whose last label stands
+            for none; images then have the labels before it. w is part of the model: see `Pretrained`.
 
-    Raises ValueError for what cannot be priced honestly, with the reason: latent and conditional pipelines, schedulers
-    that are not those of a DDPM (flow matching, EDM, ...), dynamic thresholding, unknown prediction or variance types.
+    Raises ValueError for what cannot be priced honestly, with the reason: latent and text-conditional pipelines,
+    schedulers that are not those of a DDPM (flow matching, EDM, ...), dynamic thresholding, unknown prediction or
+    variance types.
     Raises OSError if nothing can be read there, ImportError without diffusers.
 
     With the hub at hand:
@@ -47,19 +54,25 @@ def from_diffusers(model: Any, scheduler: Any = None, *, levels: int | None = 25
     _refuse_components(extra, type(unet).__name__, type(scheduler).__name__)
     noise, options = _read_scheduler(scheduler)
     config = unet.config
-    if config.class_embed_type is not None or config.num_class_embeds is not None:
-        raise ValueError("This UNet needs a class label; bind one in a function eps(x_t, t) and give it to `from_eps`.")
+    if config.class_embed_type is not None:
+        raise ValueError(
+            f"This UNet embeds its labels by class_embed_type = {config.class_embed_type!r}; expected whole numbers of "
+            "num_class_embeds classes (write it as a function of those and give that to `from_function`)."
+        )
+    classes = config.num_class_embeds
     if config.sample_size is None:
         raise ValueError("This UNet does not say its image size; call unet.register_to_config(sample_size=...) first.")
     size = (config.sample_size,) * 2 if isinstance(config.sample_size, int) else config.sample_size
     return Pretrained(
-        lambda x, t: unet(x, t, return_dict=False)[0],
+        lambda x, t, labels=None: unet(x, t, class_labels=labels, return_dict=False)[0],
         noise,
         (config.in_channels, *size),
         levels,
         time=lambda t: t - 1,
         settings="diffusers",
         module=unet,
+        n_classes=classes - 1 if classes and guidance is not None else classes,  # the last is none of them
+        guidance=guidance,
         **options,
     )
 

@@ -41,8 +41,10 @@ class Method:
             seed: of all that is drawn. The same seed gives the same path on one device; elsewhere the network's
                 rounding may tip a near tie.
 
-        Raises ValueError for images that do not fit the denoiser, or a budget outside 1..T.
+        Raises ValueError for a class-conditional denoiser, images that do not fit it, or a budget outside 1..T.
         """
+        if denoiser.n_classes is not None:
+            raise ValueError(f"{self.name} has no labels to give to a class-conditional model; give it one without.")
         T = denoiser.noise.T
         asked = [whole(K, "K", most=T, what="steps") for K in budgets]
         below = [K for K in asked if K < T]  # T steps are all timesteps: nothing is left to choose

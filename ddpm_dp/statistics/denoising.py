@@ -39,6 +39,7 @@ class DenoisingStatistics:
         curves: the decoder's price against its variance, by the names of `variances/fields.py`; none for continuous
             data, whose density is a formula.
         decoders: prices of decoders by name, from files of earlier versions, which had no curves.
+        n_classes: of a class-conditional model, which was given each image's own label; None: it takes no labels.
 
     Raises ValueError if shapes disagree or a number is NaN or negative where it cannot be.
     """
@@ -56,6 +57,7 @@ class DenoisingStatistics:
     measured: np.ndarray
     curves: Mapping[str, DecoderCurve] = field(default_factory=dict)
     decoders: Mapping[str, DecoderPrices] = field(default_factory=dict)
+    n_classes: int | None = None
 
     def __post_init__(self) -> None:
         groups, entries = len(self.counts), self.T + 1

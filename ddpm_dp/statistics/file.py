@@ -1,7 +1,7 @@
 """The statistics file: an .npz that holds measured timesteps only; reading fills the others again.
 
-Format 4. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on, seed, and for each part what its arrays
-do not tell. Arrays, with n measured timesteps:
+Format 4. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on, seed, n_classes, and for each part
+what its arrays do not tell. Arrays, with n measured timesteps:
 
     abar (T + 1,)   counts (G,)   prior (G,)   measured (n,)
     cells.all.fitted (T + 1, 1)     .error_of_group (G, n, 1)
@@ -61,6 +61,7 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
         "data_id": statistics.data_id,
         "fitted_on": statistics.fitted_on,
         "seed": statistics.seed,
+        "n_classes": statistics.n_classes,
         "cells": {name: {"basis": each.basis, "output": each.output} for name, each in statistics.cells.items()},
         "curves": [*statistics.curves],
     }
@@ -141,6 +142,7 @@ def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, 
         "data_id": header["data_id"],
         "fitted_on": header["fitted_on"],
         "seed": header["seed"],
+        "n_classes": header.get("n_classes"),  # files from before there were labels do not say
         "measured": measured,
         "curves": {name: DecoderCurve.from_rows(name, rows, measured, T) for name, rows in curves.items()},
         "decoders": {name: DecoderPrices(name, filling.prices(nats, measured, T)) for name, nats in decoders.items()},

@@ -153,3 +153,28 @@ def test_an_archive_beside_what_was_unpacked_from_it_is_refused(folder, tmp_path
 def test_sizes_that_are_none_are_refused(folder, size):
     with pytest.raises(ValueError, match=r"size = .* pixels; expected a whole number"):
         load_dataset("images", path=folder, size=size)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_sub_folders_are_classes_in_the_order_of_their_names(tmp_path, split):
+    """Each image's label is its own folder's, wherever the split puts it; folders further down make no difference."""
+    of_pixels = {}
+    for i in range(20):
+        name = ("10", "2", "deep/er")[i % 3]
+        folder = tmp_path / "photos" / (("train", "val")[i > 12] if split else ".") / name
+        of_pixels[save_image(folder / f"{i}.png", seed=i).tobytes()] = ("10", "2", "deep")[i % 3]
+    data = load_dataset("images", path=tmp_path / "photos", size=8)
+    assert data.classes == ("10", "2", "deep")
+    assert len(data.train) + len(data.test) == len(of_pixels) == 20
+    for images, labels in ((data.train, data.train_labels), (data.test, data.test_labels)):
+        for image, label in zip(images, labels, strict=True):
+            (pixels,) = pixels_of(image[None])
+            assert of_pixels[pixels] == data.classes[label]
+
+
+def test_images_beside_the_sub_folders_or_in_one_alone_have_no_classes(folder, tmp_path):
+    for i in range(4):
+        save_image(tmp_path / "one" / "cat" / f"{i}.png", i)
+    for path in (folder, tmp_path / "one"):
+        data = load_dataset("images", path=path, size=8)
+        assert (data.classes, data.train_labels, data.test_labels) == ((), None, None)

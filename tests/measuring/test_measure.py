@@ -125,10 +125,10 @@ def interrupt(monkeypatch, at_t: int, error: BaseException) -> None:
     """Until `monkeypatch.undo()`, the denoiser raises that error at timestep at_t."""
     at = MixtureDenoiser.at
 
-    def interrupted(self, x_t, t):
+    def interrupted(self, x_t, t, labels):
         if t == at_t:
             raise error
-        return at(self, x_t, t)
+        return at(self, x_t, t, labels)
 
     monkeypatch.setattr(MixtureDenoiser, "at", interrupted)
 

@@ -33,13 +33,14 @@ SCHEDULERS = {
 }
 
 
-def unet(channels: int = 1) -> UNet2DModel:
+def unet(out_channels: int = 1, in_channels: int = 1, num_class_embeds: int | None = None) -> UNet2DModel:
     """A small network with random weights, in float64."""
     torch.manual_seed(0)
     network = UNet2DModel(
         sample_size=8,
-        in_channels=1,
-        out_channels=channels,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        num_class_embeds=num_class_embeds,
         block_out_channels=(4, 8),
         down_block_types=("DownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "UpBlock2D"),

@@ -102,6 +102,23 @@ def test_prices_are_improved_diffusions_terms_of_the_bound(change):
         np.testing.assert_allclose(ours[0], theirs[0], rtol=5e-5, atol=1e-4)
 
 
+def test_their_network_sees_each_images_label():
+    class Conditional(TheirUNet):
+        num_classes = 3
+
+        def forward(self, x, timesteps, y=None):
+            return super().forward(x, timesteps) + 0.1 * y[:, None, None, None]
+
+    network = Conditional(2).double()
+    denoiser = from_improved_diffusion(network, network.state_dict(), FLAGS | {"class_cond": True})
+    x_t, labels = torch.zeros(3, 1, 8, 8, dtype=torch.float64), [2, 0, 1]
+    v = denoiser.at(x_t, 7, denoiser.labels(labels, 3)).v
+    raw = TheirUNet.forward(network, x_t, torch.full((3,), 6 * 1000 / 40))[:, 1:]
+    torch.testing.assert_close(v, (raw + 0.1 * torch.tensor(labels).view(-1, 1, 1, 1) + 1) / 2)
+    with pytest.raises(ValueError, match="class_cond = False, but the network's num_classes is 3"):
+        from_improved_diffusion(network, network.state_dict(), FLAGS)
+
+
 @pytest.mark.parametrize(("rescale", "seen"), [(True, 6 * 1000 / 40), (False, 6)])
 def test_their_network_sees_their_timesteps(tmp_path, rescale, seen):
     network, trained = TheirUNet(2), TheirUNet(2)
@@ -119,7 +136,7 @@ def test_wrong_checkpoints_are_refused(tmp_path):
     network = TheirUNet(2)
     for change, reason in [
         ({"noise_schedule": "sigmoid"}, "expected one of linear, cosine"),
-        ({"class_cond": True}, "needs a class label"),
+        ({"class_cond": True}, "num_classes is None; build it with"),
         ({"timestep_respacing": "250"}, "leave it empty"),
     ]:
         with pytest.raises(ValueError, match=reason):

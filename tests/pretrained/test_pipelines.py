@@ -13,6 +13,7 @@ import ddpm_dp
 from ddpm_dp import from_diffusers, measure, step_costs, to_diffusers
 from ddpm_dp.cli import main
 from ddpm_dp.variances import FAMILIES
+from tests.datasets.test_images import save_image
 from tests.pretrained.small import T, from_list, unet
 
 
@@ -83,9 +84,9 @@ def test_what_cannot_be_priced_is_refused_with_the_reason(scheduler, reason):
 def test_other_networks_and_pipelines_are_refused(tmp_path):
     with pytest.raises(ValueError, match="Linear was given as the network"):
         from_diffusers(nn.Linear(1, 1), DDPMScheduler(num_train_timesteps=T))
-    with pytest.raises(ValueError, match="needs a class label"):
-        labelled = UNet2DModel(8, 1, 1, block_out_channels=(32, 32, 32, 32), num_class_embeds=10)
-        from_diffusers(labelled, DDPMScheduler(num_train_timesteps=T))
+    with pytest.raises(ValueError, match="embeds its labels by class_embed_type = 'timestep'"):
+        embedded = UNet2DModel(8, 1, 1, block_out_channels=(32, 32, 32, 32), class_embed_type="timestep")
+        from_diffusers(embedded, DDPMScheduler(num_train_timesteps=T))
     with pytest.raises(ValueError, match="expected 2 channels for a learned variance"):
         from_diffusers(unet().float(), DDPMScheduler(num_train_timesteps=T, variance_type="learned_range")).at(
             torch.zeros(1, 1, 8, 8), 3
@@ -102,6 +103,58 @@ def test_other_networks_and_pipelines_are_refused(tmp_path):
         (tmp_path / "model_index.json").write_text(index.replace(old, new))
         with pytest.raises(ValueError, match=reason):
             from_diffusers(tmp_path)
+
+
+@torch.no_grad()
+def test_labels_and_guidance_are_part_of_the_model():
+    """(1 + w) eps(label) - w eps(none), written out; the last label is none, and no image's."""
+    scheduler = DDPMScheduler(num_train_timesteps=T, clip_sample=False)
+    network = unet(num_class_embeds=4)
+    x_t = torch.randn((3, 1, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    labels, none = torch.tensor([2, 0, 1]), torch.full((3,), 3)
+    plain, guided = (from_diffusers(network, scheduler, guidance=w) for w in (None, 1.5))
+    label_eps, none_eps = (network(x_t, 6, class_labels=y).sample for y in (labels, none))
+    for denoiser, eps in ((plain, label_eps), (guided, 2.5 * label_eps - 1.5 * none_eps)):
+        expected = (x_t - denoiser.noise.sigma[7] * eps) / denoiser.noise.alpha[7]
+        torch.testing.assert_close(denoiser.at(x_t, 7, labels).x0, expected, rtol=1e-9, atol=1e-9)
+    assert (plain.n_classes, guided.n_classes) == (4, 3)
+    ids = [from_diffusers(network, scheduler, guidance=w).id for w in (None, 0, 0.0, 1.5)]
+    assert len(set(ids)) == 3 and ids[1] == ids[2] and ids[3] == guided.id
+    statistics = measure(guided, np.zeros((2, 1, 8, 8)) + 1, labels=[0, 2], timesteps=4, progress=False)
+    with pytest.raises(ValueError, match="measure this model"):
+        ddpm_dp.sample(plain, [0, T], 1, variance="analytic", statistics=statistics, labels=0)
+    with pytest.raises(ValueError, match="takes no labels; leave it out"):
+        from_diffusers(unet(), scheduler, guidance=1.5)
+
+
+def test_the_command_line_takes_labels_from_a_folder(tmp_path, capsys):
+    """One sub-folder for each class; the same numbers as in Python, and no way round the labels."""
+    network = unet(in_channels=3, out_channels=3, num_class_embeds=4).float()
+    DDPMPipeline(network, DDPMScheduler(num_train_timesteps=T)).save_pretrained(tmp_path / "model")
+    for i in range(12):
+        save_image(tmp_path / "photos" / ("cat", "dog", "fox")[i % 3] / f"{i}.png", seed=i)
+    for command in """
+        measure {0}/model images --data-path {0}/photos --size 8 --guidance 0.5 --timesteps 4 --out {0}/train.npz
+        solve {0}/train.npz --variance posterior --budgets 3 --out {0}/paths.json
+        sample {0}/model {0}/paths.json -K 3 -n 4 --guidance 0.5 --labels 2 0 --device cpu --out {0}/samples.png
+    """.strip().splitlines():
+        assert main([word.format(tmp_path) for word in command.split()]) == 0, command
+    assert "Labels: 0 = cat, 1 = dog, 2 = fox.\n" in capsys.readouterr().out
+    data = ddpm_dp.load_dataset("images", path=tmp_path / "photos", size=8)
+    model = from_diffusers(tmp_path / "model", guidance=0.5)
+    expected = measure(model, data.train, labels=data.train_labels, timesteps=4, progress=False)
+    measured = ddpm_dp.DenoisingStatistics.load(tmp_path / "train.npz")
+    assert measured.n_classes == 3
+    np.testing.assert_allclose(measured.m, expected.m, rtol=1e-6)  # written in float64; the same arithmetic
+    for command, reason in [
+        ("sample {0}/model {0}/paths.json -K 3 -n 4 --guidance 0.5 --device cpu --out {0}/s.png", "given no labels"),
+        ("sample {0}/model {0}/paths.json -K 3 -n 4 --labels 2 --device cpu --out {0}/s.png", "for another model"),
+        ("measure {0}/model images --data-path {0}/photos --size 8 --out {0}/t.npz", "4 classes, and images has 3"),
+        ("measure {0}/model digits --out {0}/t.npz", "with 4 classes, and digits has 10"),
+        ("measure digits digits --guidance 1 --out {0}/t.npz", "digits is none"),
+    ]:
+        assert main([word.format(tmp_path) for word in command.split()]) == 2
+        assert reason in capsys.readouterr().err
 
 
 def test_without_diffusers_the_way_to_it_is_said(monkeypatch):
