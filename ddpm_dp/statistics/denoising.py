@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class DenoisingStatistics:
             images.
         seed: of the noise draws.
         measured: the timesteps that were measured; values at others are interpolated.
+        images: (n,) which images these are: 8 bytes of each, by `images.fingerprints`; None in files of format 4 and before.
+        about: what else is known of the measurement, for readers: the data set and its split, the version of the code.
         curves: the decoder's price against its variance, by the names of `variances/fields.py`; none for continuous
             data, whose density is a formula.
         decoders: prices of decoders by name, from files of earlier versions, which had no curves.
@@ -54,6 +57,8 @@ class DenoisingStatistics:
     fitted_on: str
     seed: int
     measured: np.ndarray
+    images: np.ndarray | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, DecoderCurve] = field(default_factory=dict)
     decoders: Mapping[str, DecoderPrices] = field(default_factory=dict)
 
@@ -139,9 +144,13 @@ class DenoisingStatistics:
             few = stats.of_groups(np.arange(4))
         """
         counts, own = self.counts[groups], self.fitted_on == self.data_id
+        images = self.images
+        if images is not None:  # image i is in group i modulo G
+            images = images[np.isin(np.arange(len(images)) % len(self.counts), groups)]
         return replace(
             self,
             counts=counts,
+            images=images,
             cells=self._refitted({name: cells.of_groups(groups, self.counts) for name, cells in self.cells.items()}),
             decoders={name: replace(prices, nats=prices.nats[groups]) for name, prices in self.decoders.items()},
             curves={
