@@ -91,7 +91,9 @@ class PathFile:
         content: dict[str, Any] = {"ddpm_dp_paths": FORMAT}
         content |= {each.name: getattr(self, each.name) for each in fields(self)}
         # the standard error of a single image is infinite, which JSON cannot say
-        content["held_out"] = {K: (bits, error if error < np.inf else None) for K, (bits, error) in self.held_out.items()}
+        content["held_out"] = {
+            K: (bits, error if error < np.inf else None) for K, (bits, error) in self.held_out.items()
+        }
         content["paths"] = {str(K): [int(t) for t in path] for K, path in self.paths.items()}
         # one path a line: a file that people read
         return write_object(

@@ -1,16 +1,17 @@
-"""Files: written whole or not at all, read whole or refused, told apart by what they hold, and where the shipped ones are.
+"""Files: written whole or not at all, read whole or refused, told apart by what they hold; and the shipped ones.
 
-`writing` says which file may be written, `seal` whether one is what was written, `schema` and `arrays` what it may hold.
+`writing` says which file may be written, `seal` whether it is what was written, `schema` and `arrays` what it may hold.
 """
 
 import hashlib
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from ddpm_dp.files.writing import claimed, finished, require_writable, write_whole
 
-__all__ = ["DATA", "claimed", "fingerprint", "finished", "require_writable", "shipped", "write_whole"]
+__all__ = ["DATA", "claimed", "fingerprint", "finished", "require_writable", "shipped", "versions", "write_whole"]
 
 # In a clone the shipped files stand beside the package, in an installed wheel inside it.
 DATA = next((folder for up in (1, 2) if (folder := Path(__file__).parents[up] / "data").is_dir()), Path("data"))
@@ -34,3 +35,15 @@ def fingerprint(*arrays: np.ndarray) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Which code makes a file now: the versions of this package and of those that do its arithmetic."""
+    return {name: _version(name) for name in ("ddpm-dp", "numpy", "torch")}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # run from a clone that was never installed
+        return "unknown"

@@ -1,4 +1,4 @@
-"""Arrays in an .npz file with a JSON header: sealed, without pickles, and no larger in memory than the file explains."""
+"""Arrays in an .npz file with a JSON header: sealed, without pickles, no larger in memory than the file explains."""
 
 import json
 import math

@@ -29,7 +29,7 @@ def parsed(text: str | bytes) -> dict[str, Any]:
 
 
 def typed(content: Mapping[str, Any], name: str, kind: Any) -> Any:
-    """`content[name]`, if it is there and of that type: int, float, str, dict[str, int], tuple[int, ...], int | None, ...
+    """`content[name]`, if it is there and of that type: int, str, dict[str, float], tuple[int, ...], int | None, ...
 
     A whole number is also a float; True is no number. Raises ValueError, saying what was found.
     """
@@ -79,7 +79,7 @@ class Sizes:
         return Sizes(self.known)
 
     def require(self, layout: Layout, name: str, kinds: str, *letters: str) -> None:
-        """Raise ValueError unless the array is there, of those kinds ("f" float, "i" and "u" whole, "b"), of that shape."""
+        """Raise ValueError unless the array is there, of that shape and of one of those kinds, letters of _KINDS."""
         if name not in layout:
             raise ValueError(f"{name} is missing")
         dtype, shape = layout[name]

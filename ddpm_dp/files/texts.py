@@ -11,7 +11,9 @@ from ddpm_dp.files.writing import write_whole
 MOST = 1 << 28  # bytes
 
 
-def write_object(path: str | Path, content: Mapping[str, Any], form: Callable[[str], str], replace: bool = True) -> Path:
+def write_object(
+    path: str | Path, content: Mapping[str, Any], form: Callable[[str], str], replace: bool = True
+) -> Path:
     """Write a JSON object, whole or not at all; `form` may put line breaks into its text."""
     text = form(json.dumps({**content, "seal": seal.OPEN}, allow_nan=False))
 

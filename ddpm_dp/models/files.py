@@ -1,8 +1,8 @@
 """Model files: named tensors in .safetensors, which cannot run code, and what it takes to build the network again.
 
-Format 2. One entry of metadata, `ddpm_dp`, is JSON: format, architecture, about, seal (`files/seal.py`; one entry, since
-the library writes several in any order). Tensors: `noise.abar`, and the network's weights by their names; in a training
-checkpoint, whose `about` has a "step", each of PARTS of every weight, and `second_moment`.
+Format 2. One entry of metadata, `ddpm_dp`, is JSON: format, architecture, about, seal (`files/seal.py`). It is one
+because the library writes several in any order. Tensors: `noise.abar`, and the network's weights by their names; in a
+training checkpoint, whose `about` has a "step", each of PARTS of every weight, and `second_moment`.
 Format 1 still loads. Its checksum was that of the tensors alone.
 """
 

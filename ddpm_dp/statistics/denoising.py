@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ddpm_dp.files import fingerprint
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.statistics import file, filling
 from ddpm_dp.statistics.cells import ALL, Cells
 from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
 from ddpm_dp.statistics.groups import mean_of_groups
+from ddpm_dp.statistics.images import COMMON, fingerprints, in_common
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,8 @@ class DenoisingStatistics:
             images.
         seed: of the noise draws.
         measured: the timesteps that were measured; values at others are interpolated.
-        images: (n,) which images these are: 8 bytes of each, by `images.fingerprints`; None in files of format 4 and before.
+        images: (n,) which images these are: 8 bytes of each, by `images.fingerprints`; None in a file of format 4 or
+            before.
         about: what else is known of the measurement, for readers: the data set and its split, the version of the code.
         curves: the decoder's price against its variance, by the names of `variances/fields.py`; none for continuous
             data, whose density is a formula.
@@ -191,15 +195,33 @@ class DenoisingStatistics:
     def fitted_to(self, other: DenoisingStatistics) -> DenoisingStatistics:
         """These errors with what was fitted (m_t, for one) taken from `other`'s images.
 
-        Held-out `other` images are fitted to anew; a decoder's kind of pixels within a factor of 5 of what was best for
-        training images.
+        How many images the two have in common is remembered. Held-out `other` images are fitted to anew; a decoder's
+        kind of pixels within a factor of 5 of what was best for training images.
         """
         cells = {name: each.fitted_to(other.cells[name]) for name, each in self.cells.items() if name in other.cells}
         found = {name: other.curves[name] for name in self.curves if name in other.curves}
         if other.fitted_on != other.data_id:
             found = {name: curve.fitted_anew() for name, curve in found.items()}
         curves = {name: self.curves[name].fitted_to(curve) for name, curve in found.items()}
-        return replace(self, cells=dict(self.cells) | cells, curves=dict(self.curves) | curves, fitted_on=other.data_id)
+        return replace(
+            self,
+            cells=dict(self.cells) | cells,
+            curves=dict(self.curves) | curves,
+            fitted_on=other.data_id,
+            about=dict(self.about) | {COMMON: in_common(self.images, other.images)},
+        )
+
+    def of_images(self, images: ArrayLike, fitted: DenoisingStatistics | None = None) -> DenoisingStatistics:
+        """These statistics, of a file of format 4 or before, with the fingerprints of the images that they are of.
+
+        `fitted`: of held-out statistics, the training ones. Raises ValueError if those are not the images that were measured.
+        """
+        values = np.asarray(images, dtype=np.float32)
+        if fingerprint(values) != self.data_id:
+            raise ValueError(f"{len(values)} images were given; these statistics are of others.")
+        own = fingerprints(values, self.levels)
+        common = {} if fitted is None else {COMMON: in_common(own, fitted.images)}
+        return replace(self, images=own, about=dict(self.about) | common)
 
     def require_model(self, model_id: str, what: str) -> None:
         """Raise ValueError unless these statistics were measured with the model of that fingerprint."""

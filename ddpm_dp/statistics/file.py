@@ -10,8 +10,8 @@ arrays do not tell. Arrays, with n measured timesteps of N images:
 
 A part that a version does not know is passed over: what is new can be added without a new format. Formats 2 to 4 still
 load. They had no seal (`files/seal.py`) and no `images`: which images they are of is not known.
-Formats 2 and 3 had no curves, but prices of decoders, `decoder.NAME (G, n)`: those of `EARLIER` mean what they mean now,
-and are kept where such statistics are saved again.
+Formats 2 and 3 had no curves, but prices of decoders, `decoder.NAME (G, n)`: those of `EARLIER` mean what they mean
+now, and are kept where such statistics are saved again.
 Format 2, of the first edition, had one cell and at most one histogram.
 """
 
@@ -86,10 +86,10 @@ def _rounded(values: np.ndarray, part: str) -> np.ndarray:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The fields of the statistics that `write` wrote, or of a file of format 2 or 3. Nothing in it can run code.
+    """The fields of the statistics that `write` wrote, or of a file of an earlier format. Nothing in it can run code.
 
-    Raises FileNotFoundError, or ValueError for a file that is truncated, of another kind or of a newer version, or whose
-    parts do not fit together; OSError if it cannot be read.
+    Raises FileNotFoundError, ValueError for a file that is truncated, of another kind or of a newer version, or whose
+    parts do not fit together, or OSError if it cannot be read.
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"There is no statistics file {path}; make one with ddpm_dp.measure(...).save(path).")
@@ -126,7 +126,12 @@ def _expected(header: dict[str, Any], layout: schema.Layout) -> list[str]:
         raise ValueError(f"shape = {header['shape']}; expected lengths of 1 or more")
     schema.typed({"about": {}} | header, "about", dict[str, str | int | float | None])
     sizes = schema.Sizes()
-    for name, kinds, letter in (("abar", "f", "T + 1"), ("counts", "iu", "G"), ("prior", "f", "G"), ("measured", "i", "n")):
+    for name, kinds, letter in (
+        ("abar", "f", "T + 1"),
+        ("counts", "iu", "G"),
+        ("prior", "f", "G"),
+        ("measured", "i", "n"),
+    ):
         sizes.require(layout, name, kinds, letter)
     if not 1 <= sizes.known["n"] < sizes.known["T + 1"] or not sizes.known["G"]:
         raise ValueError(f"{sizes.known['n']} timesteps of {sizes.known['T + 1'] - 1} are measured")
@@ -203,7 +208,9 @@ def _rows_of_format_2(header: dict[str, Any], layout: schema.Layout, sizes: sche
     return [*names, "fitted_m"]
 
 
-def _in_new_words(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _in_new_words(
+    header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return _of_format_2(header, arrays) if header["format"] == 2 else (header, arrays)
 
 

@@ -5,11 +5,13 @@ import hashlib
 import numpy as np
 from numpy.typing import ArrayLike
 
+COMMON = "images in common with the training statistics"  # what `about` says of held-out statistics
+
 
 def fingerprints(images: ArrayLike, levels: int | None) -> np.ndarray:
     """(n,) 64 bits of BLAKE2b of each of (n, ...) images: of its grey levels, or of continuous data's float32 values.
 
-    Two different images agree with probability 2^-64: of a million and another million, some pair does in 5e-8 of cases.
+    Two different images agree with probability 2^-64: among a million and another million some pair does with 5e-8.
 
     >>> one, two, again = fingerprints([[-1.0, 1.0], [0.0, 0.0], [-1.0, 1.0]], levels=3)
     >>> bool(one == again), bool(one == two)
