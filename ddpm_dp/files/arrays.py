@@ -22,12 +22,12 @@ HEADER = 1 << 24  # bytes of JSON
 def write_arrays(
     path: str | Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], compressed: bool = True
 ) -> Path:
-    """Write an .npz file, whole or not at all: the same bytes for the same arrays."""
+    """Write an .npz file, whole or not at all: the same bytes for the same arrays, which the header lists."""
     save = np.savez_compressed if compressed else np.savez
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
-            save(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
+            save(file, header=np.array(json.dumps({"arrays": sorted(arrays), **header})), **arrays)  # type: ignore[arg-type]
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.comment = seal.OPEN.encode()
         seal.close(temporary)
@@ -58,6 +58,8 @@ def read_arrays(
                 raise ValueError("header is missing")
             header = schema.parsed(_text(archive, members.pop("header")))
             layout = {name: _layout(archive, member)[:2] for name, member in members.items()}
+            if lack := {*schema.typed({"arrays": []} | header, "arrays", list[str])} - layout.keys():
+                raise ValueError(f"{min(lack)} is missing")
             names = check(header, layout)
             if whole is None and sealed(header):
                 raise ValueError("its checksum is missing")

@@ -214,7 +214,8 @@ class DenoisingStatistics:
     def of_images(self, images: ArrayLike, fitted: DenoisingStatistics | None = None) -> DenoisingStatistics:
         """These statistics, of a file of format 4 or before, with the fingerprints of the images that they are of.
 
-        `fitted`: of held-out statistics, the training ones. Raises ValueError if those are not the images that were measured.
+        `fitted`: of held-out statistics, the training ones. Raises ValueError if those are not the images that were
+        measured.
         """
         values = np.asarray(images, dtype=np.float32)
         if fingerprint(values) != self.data_id:

@@ -90,7 +90,13 @@ def test_one_process_at_a_time(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["link"]  # no lock stays behind
 
 
-HOLD = "import sys, time; from ddpm_dp.files import claimed\nwith claimed(sys.argv[1]): print(1, flush=True); time.sleep(60)"
+HOLD = """
+import sys, time
+from ddpm_dp.files import claimed
+with claimed(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
 
 
 @posix

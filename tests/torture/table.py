@@ -1,7 +1,7 @@
 """The table of `make torture`: what is done to files and to commands, and what came of it.
 
-A case is a name and a function that yields one outcome for each input: REFUSED, IDENTICAL, or else a few words of what is
-wrong. To add one, append it to `CASES`.
+A case is a function that yields, for each input, the name of its row and the outcome: REFUSED, IDENTICAL, or else a few
+words of what is wrong. To add one, append it to `CASES`.
 
     python -m tests.torture.table [inputs of each fault]
 """
