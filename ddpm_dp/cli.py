@@ -168,7 +168,8 @@ def solve(options: Options) -> None:
 
     with claimed(options.out, [file for file in (options.statistics, options.held_out) if file]):
         measured = Measured.load(options.statistics, options.held_out)
-        budgets = options.budgets or [K for K in BUDGETS if K <= measured.train.T] or [measured.train.T]
+        T = measured.train.T
+        budgets = options.budgets or [K for K in BUDGETS if K <= T] or [*range(1, T + 1)]
         costs = OBJECTIVES[options.objective].costs(measured.train, options.variance, options.decoder)
         best = run(costs, max(budgets))
         chosen = {K: best.path(K) for K in budgets}

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ddpm_dp.files import schema
 from ddpm_dp.files.texts import read_object, write_object
 
-FORMAT, SEALED = 4, 4  # now, and since when files are sealed; format 3 still loads
+FORMAT, SEALED = 5, 5  # now, and since when files are sealed; formats 3 and 4 still load
 
 
 def as_path(path: ArrayLike, T: int) -> np.ndarray:

@@ -207,7 +207,7 @@ def _crafted_arrays(wrong: dict[str, list[Any]]) -> Change:
 
 
 PATHS = {
-    "ddpm_dp_paths": [*INT, 2, 5],
+    "ddpm_dp_paths": [*INT, 2, 6],
     "T": [*INT, 0, 1, 11, 13],
     "variance": TEXT,
     "objective": TEXT,
