@@ -7,7 +7,7 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 
-.PHONY: demo lab test quick nightly lint types unit notebooks book test-latest bench data fashion tiny-imagenet clean explorer browser assignments
+.PHONY: demo lab test quick nightly lint types unit notebooks book test-latest bench data fashion tiny-imagenet clean explorer browser assignments torture
 
 demo: $(VENV)/ready
 	$(BIN)/ddpm-dp demo --out out
@@ -17,7 +17,7 @@ lab: $(VENV)/ready
 
 # The explorer as one file that needs no kernel, out/explorer.html, and that file in the browser.
 explorer: $(VENV)/ready
-	$(BIN)/ddpm-dp explorer --out out/explorer.html --open
+	$(BIN)/ddpm-dp explorer --out out/explorer.html --overwrite --open
 
 test: lint types unit notebooks book browser
 
@@ -44,6 +44,10 @@ types: $(VENV)/all
 # The tests of tests/, and the examples in docstrings.
 unit: $(VENV)/all
 	$(PYTEST) -m "not browser $(TIER)"
+
+# Changed and crafted files, 2,000 of each fault and format: each is refused in a sentence, or says the same. A table.
+torture: $(VENV)/all
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture.table
 
 # The explorer, the book and the formgrader in headless Chromium, which is Debian's (installed if it is missing and you are root).
 browser: $(VENV)/all book

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from ddpm_dp.datasets import DATASETS
 from ddpm_dp.experiments import EXPERIMENTS
-from ddpm_dp.files import require_writable
+from ddpm_dp.files import claimed, finished
 from ddpm_dp.models.architectures import NETWORKS
 from ddpm_dp.noise import SCHEDULES
 from ddpm_dp.objectives import OBJECTIVES
@@ -71,11 +71,34 @@ def train(options: Options) -> None:
     from ddpm_dp.experiments.jobs import train_to
     from ddpm_dp.models.trained import load
 
-    require_writable(options.out)
     config = TrainConfig(**{field.name: getattr(options, field.name) for field in fields(TrainConfig)})
     data = load_dataset(options.data, path=options.data_path, size=options.size)
     start = load(options.start, options.device) if options.start else None
-    train_to(options.out, data, config, start, options.half, options.device)
+    inputs = [*_model_files(options.start, options.out), *_data_files(options)]
+    train_to(options.out, data, config, start, options.half, options.device, inputs, options.overwrite)
+
+
+def _model_files(model: str | None, out: Path) -> list[Path]:
+    """The files of a model that is an input: one, that of a shipped name, or all of a diffusers folder."""
+    from ddpm_dp.files import DATA
+
+    if model is None:
+        return []
+    return [Path(model), DATA / model / "model.safetensors", *([out] if _inside(out, Path(model)) else [])]
+
+
+def _data_files(options: Options) -> list[Path]:
+    """The files of a data set that is an input: a zip; of a folder, `--out` if it would be read from there."""
+    from ddpm_dp.datasets.images import IMAGE_SUFFIXES
+
+    if options.data_path is None:
+        return []
+    read = options.out.suffix.lower() in (*IMAGE_SUFFIXES, ".zip", ".gz")
+    return [options.data_path, *([options.out] if read and _inside(options.out, options.data_path) else [])]
+
+
+def _inside(file: Path, folder: Path) -> bool:
+    return folder.is_dir() and file.resolve().is_relative_to(folder.resolve())
 
 
 def measure(options: Options) -> None:
@@ -91,7 +114,6 @@ def measure(options: Options) -> None:
         raise ValueError(
             f"{options.model} was trained on {trained_on}, not on {options.data}; measure it on {trained_on}."
         )
-    require_writable(options.out)
     data = load_dataset(options.data, path=options.data_path, size=options.size)
     if isinstance(model, Model) and model.about.get("data_id") != fingerprint(data.train):
         raise ValueError(f"{options.model} was trained on other {trained_on} images than these; give it those.")
@@ -108,6 +130,13 @@ def measure(options: Options) -> None:
         options.standard_error,
         options.seed,
         options.batch_size,
+        options.split,
+        [
+            *_model_files(options.model, options.out),
+            *_data_files(options),
+            *([options.fitted] if options.fitted else []),
+        ],
+        options.overwrite,
         _labels(options, model, data.classes, labels),
     )
 
@@ -156,12 +185,17 @@ def solve(options: Options) -> None:
     from ddpm_dp.solver import solve as run
     from ddpm_dp.statistics import Measured
 
-    measured = Measured.load(options.statistics, options.held_out)
-    budgets = options.budgets or [K for K in BUDGETS if K <= measured.train.T]
-    costs = OBJECTIVES[options.objective].costs(measured.train, options.variance, options.decoder)
-    best = run(costs, max(budgets))
-    chosen = {K: best.path(K) for K in budgets}
-    path_file(measured, chosen, options.variance, options.objective, options.decoder).save(options.out)
+    with claimed(options.out, [file for file in (options.statistics, options.held_out) if file]):
+        measured = Measured.load(options.statistics, options.held_out)
+        T = measured.train.T
+        budgets = options.budgets or [K for K in BUDGETS if K <= T] or [*range(1, T + 1)]
+        costs = OBJECTIVES[options.objective].costs(measured.train, options.variance, options.decoder)
+        best = run(costs, max(budgets))
+        chosen = {K: best.path(K) for K in budgets}
+        file = path_file(measured, chosen, options.variance, options.objective, options.decoder)
+        file.save(options.out, options.overwrite)
+    if measured.doubt:
+        print(f"Held-out bits/dim: {measured.doubt}")
     print(f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}.")
 
 
@@ -187,7 +221,6 @@ def sample(options: Options) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from ddpm_dp.files import write_whole
     from ddpm_dp.paths import PathFile
     from ddpm_dp.reporting import plotting
     from ddpm_dp.sampling import sample as run
@@ -204,25 +237,29 @@ def sample(options: Options) -> None:
     statistics = DenoisingStatistics.load(options.statistics) if options.statistics else None
     if statistics:
         require_chosen_on(statistics, chosen)
-    require_writable(options.out)
-    given = options.labels
-    images = run(
-        model,
-        chosen.paths[options.K],
-        options.n,
-        variance=chosen.variance,
-        statistics=statistics,
-        labels=None if given is None else [given[i % len(given)] for i in range(options.n)],
-        seed=options.seed,
-    )
-    figure, ax = plt.subplots(figsize=(6, 6))
-    if len(model.shape) == 3:
-        plotting.image_grid(ax, images, columns=-int(-(options.n**0.5) // 1))
-    else:
-        x, y = images.numpy().T
-        ax.scatter(x, y, s=4)
-        ax.set(xlabel="x", ylabel="y", aspect="equal")
-    write_whole(options.out, lambda temporary: figure.savefig(temporary, format="png", dpi=150))
+    path = chosen.paths[options.K]
+    settings = {"model": model.id, "path": path.tolist(), "n": options.n, "seed": options.seed}
+    given, n = options.labels, options.n
+    labels = None if given is None else [given[i % len(given)] for i in range(n)]
+    settings |= {
+        "labels": labels,
+        "variance": chosen.variance,
+        "statistics": statistics.data_id if statistics else None,
+    }
+    inputs = [*_model_files(options.model, options.out), options.paths, options.statistics]
+    with claimed(options.out, [file for file in inputs if file]):
+        if finished(options.out, options.overwrite, lambda: plotting.settings_of(options.out) == settings):
+            print(f"{options.out} is finished: samples of these very settings. Nothing to do.")
+            return
+        images = run(model, path, n, variance=chosen.variance, statistics=statistics, labels=labels, seed=options.seed)
+        figure, ax = plt.subplots(figsize=(6, 6))
+        if len(model.shape) == 3:
+            plotting.image_grid(ax, images, columns=-int(-(options.n**0.5) // 1))
+        else:
+            x, y = images.numpy().T
+            ax.scatter(x, y, s=4)
+            ax.set(xlabel="x", ylabel="y", aspect="equal")
+        plotting.save(figure, options.out, settings)
     print(f"Wrote {options.out}: {options.n} samples in {options.K} steps.")
 
 
@@ -240,9 +277,10 @@ def explorer(options: Options) -> None:
     from ddpm_dp.explorer.data import VARIANCES
     from ddpm_dp.explorer.source import Source
 
-    require_writable(options.out)
-    sources = [Source.named(name) for name in options.models or MODELS]
-    written = write_page(options.out, sources, tuple(options.variances or VARIANCES))
+    names = options.models or MODELS
+    with claimed(options.out, [file for name in names for file in Source.files(name)]):
+        sources = [Source.named(name) for name in names]
+        written = write_page(options.out, sources, tuple(options.variances or VARIANCES), options.overwrite)
     print(
         f"Wrote {written}: {', '.join(source.name for source in sources)}. Open it in any browser; it needs no network."
     )
@@ -259,8 +297,7 @@ def experiment(options: Options) -> None:
 def demo(options: Options) -> None:
     from ddpm_dp.reporting.demo import demo as run
 
-    require_writable(options.out / "path_32.json")
-    run(options.out, TrainConfig(steps=options.steps), options.device)
+    run(options.out, TrainConfig(steps=options.steps), options.device, options.overwrite)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -273,6 +310,12 @@ class _Parser(argparse.ArgumentParser):
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} was given; expected a whole number, 1 or more")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"{text!r} was given; expected a whole number from 0 to 2^64 - 1")
     return int(text)
 
 
@@ -314,8 +357,12 @@ def _parser() -> argparse.ArgumentParser:
     def device_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--device", help="cpu, cuda or mps; by itself: the best there is")
 
+    def overwrite_option(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--overwrite", action="store_true", help="replace another file of that name; never an input")
+
     def out_option(sub: argparse.ArgumentParser, what: str) -> None:
         sub.add_argument("--out", type=Path, required=True, help=what)
+        overwrite_option(sub)
 
     def model_options(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
@@ -358,7 +405,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--timesteps", type=_positive, help="measure at so many timesteps, interpolate the others; a tenth will do"
     )
-    sub.add_argument("--seed", type=int, default=0, help="of the noise; default: 0")
+    sub.add_argument("--seed", type=_seed, default=0, help="of the noise; default: 0")
     sub.add_argument("--batch-size", type=_positive, default=2048, help="images per evaluation; default: 2048")
     out_option(sub, "the statistics' .npz file")
     device_option(sub)
@@ -391,7 +438,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="Y",
         help="the samples' classes, 0, 1, ..., for a class-conditional model; fewer than -n are taken in turn",
     )
-    sub.add_argument("--seed", type=int, default=0, help="default: 0")
+    sub.add_argument("--seed", type=_seed, default=0, help="default: 0")
     out_option(sub, "the picture's .png file")
     device_option(sub)
 
@@ -425,6 +472,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command(demo, "the whole job on the digits data set, 2 to 5 minutes on two CPU cores")
     sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")
+    overwrite_option(sub)
     sub.add_argument("--steps", type=int, default=6000, help="training steps; default: 6000")
     device_option(sub)
     return parser

@@ -1,15 +1,16 @@
 """A timestep path [0, t_1, ..., T]: the check that every function asks for, its file, and other libraries' forms."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ddpm_dp.files import write_whole
+from ddpm_dp.files import schema
+from ddpm_dp.files.texts import read_object, write_object
 
-FORMAT = 3
+FORMAT, SEALED = 5, 5  # now, and since when files are sealed; formats 3 and 4 still load
 
 
 def as_path(path: ArrayLike, T: int) -> np.ndarray:
@@ -85,46 +86,70 @@ class PathFile:
     bits_per_dim: dict[int, float]  # the negative ELBO of each path on the images that it was chosen on
     held_out: dict[int, tuple[float, float]]  # the same on held-out images, and its standard error; {} if not measured
 
-    def save(self, file: str | Path) -> Path:
-        """Write JSON, whole or not at all."""
-        text = json.dumps(
-            {
-                "ddpm_dp_paths": FORMAT,
-                "T": self.T,
-                "variance": self.variance,
-                "objective": self.objective,
-                "decoder": self.decoder,
-                "decoder_words": self.decoder_words,
-                "model_id": self.model_id,
-                "data_id": self.data_id,
-                "bits_per_dim": self.bits_per_dim,
-                "held_out": self.held_out,
-                "paths": {str(K): [int(t) for t in path] for K, path in self.paths.items()},
-            },
-        )
+    def save(self, file: str | Path, replace: bool = True) -> Path:
+        """Write JSON, whole or not at all; with `replace=False` a file of other contents is kept (`write_whole`)."""
+        content: dict[str, Any] = {"ddpm_dp_paths": FORMAT}
+        content |= {each.name: getattr(self, each.name) for each in fields(self)}
+        # the standard error of a single image is infinite, which JSON cannot say
+        content["held_out"] = {
+            K: (bits, error if error < np.inf else None) for K, (bits, error) in self.held_out.items()
+        }
+        content["paths"] = {str(K): [int(t) for t in path] for K, path in self.paths.items()}
         # one path a line: a file that people read
-        text = text.replace("], ", "],\n  ").replace('"paths": {', '\n"paths": {\n  ')
-        return write_whole(file, lambda temporary: temporary.write_text(text + "\n"))
+        return write_object(
+            file,
+            content,
+            lambda text: text.replace("], ", "],\n  ").replace('"paths": {', '\n"paths": {\n  '),
+            replace,
+        )
 
     @classmethod
     def load(cls, file: str | Path) -> "PathFile":
-        """Read what `save` wrote. Raises FileNotFoundError, or ValueError for another kind of file or a wrong path."""
-        if not Path(file).is_file():
+        """Read what `save` wrote.
+
+        Raises FileNotFoundError, ValueError for another kind of file, a changed one or a wrong path, or OSError if it
+        cannot be read.
+        """
+        if not Path(file).exists():
             raise FileNotFoundError(f"There is no paths file {file}; make one with `ddpm-dp solve`.")
         try:
-            content = json.loads(Path(file).read_text())
-            if content.pop("ddpm_dp_paths") != FORMAT:
-                raise KeyError("ddpm_dp_paths")
-            paths = {int(K): as_path(path, content["T"]) for K, path in content.pop("paths").items()}
-            for K, path in paths.items():
-                if len(path) != K + 1:
-                    raise ValueError(
-                        f"{file} lists a path of {len(path) - 1} steps under K = {K}; make the file again."
-                    )
-            bits = {int(K): bits for K, bits in content.pop("bits_per_dim").items()}
-            held_out = {int(K): (bits, error) for K, (bits, error) in content.pop("held_out").items()}
-            return cls(paths=paths, bits_per_dim=bits, held_out=held_out, **content)
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{file} is not a paths file of this version; make it again with `ddpm-dp solve`."
-            ) from error
+            return cls(**_fields(*read_object(file)))
+        except OSError as error:
+            raise OSError(f"{file} cannot be read ({error.strerror or error}).") from error
+        except ValueError as error:
+            reason = str(error).rstrip(".")
+            raise ValueError(f"{file} is not a whole paths file ({reason}); make it with `ddpm-dp solve`.") from error
+
+
+def _fields(content: dict[str, Any], sealed: bool) -> dict[str, Any]:
+    """The fields of a PathFile. Raises ValueError unless they are there, each of its type and in its range."""
+    version = schema.whole_from(content, "ddpm_dp_paths", 3, FORMAT)
+    if version >= SEALED and not sealed:
+        raise ValueError("its checksum is missing")
+    T = schema.whole_from(content, "T", 2, 2**31)
+    known = {name: schema.typed(content, name, str) for name in WORDS}
+    paths, held_out = {}, {}
+    for K, path in schema.typed(content, "paths", dict[str, list[int]]).items():
+        if not all(0 <= t <= T for t in path):
+            raise ValueError(f"the path of K = {K[:20]} leaves 0..T")
+        paths[_budget(K, T)] = as_path(path, T)
+    for steps, checked in paths.items():
+        if len(checked) != steps + 1:
+            raise ValueError(f"it lists a path of {len(checked) - 1} steps under K = {steps}")
+    bits = {_budget(K, T): value for K, value in schema.typed(content, "bits_per_dim", dict[str, float]).items()}
+    for K, pair in schema.typed(content, "held_out", dict[str, list[float | None]]).items():
+        if len(pair) != 2 or pair[0] is None:
+            raise ValueError(f"held_out of K = {K[:20]} is no price with its standard error")
+        held_out[_budget(K, T)] = (pair[0], np.inf if pair[1] is None else pair[1])
+    if not bits.keys() <= paths.keys() or not held_out.keys() <= paths.keys():
+        raise ValueError("it has prices of paths that it does not hold")
+    return known | {"T": T, "paths": paths, "bits_per_dim": bits, "held_out": held_out}
+
+
+WORDS = ("variance", "objective", "decoder", "decoder_words", "model_id", "data_id")
+
+
+def _budget(K: str, T: int) -> int:
+    if not (K.isascii() and K.isdecimal() and len(K) <= 10 and str(int(K)) == K and 1 <= int(K) <= T):
+        raise ValueError(f"K = {K[:20]!r}; expected a whole number from 1 to T = {T}")
+    return int(K)

@@ -83,7 +83,7 @@ def test_command_line_makes_each_file(made, capsys):
         (["solve", "{out}/train.npz", "--budgets", "41", "--out", "x"], "41"),
         (["solve", "{out}/train.npz", "--variance", "large", "--out", "x"], "invalid choice: 'large'"),
         (["solve", "{out}/paths.json", "--out", "x"], "not a whole statistics file"),
-        (["evaluate", "{out}/test.npz", "{out}/train.npz"], "not a paths file"),
+        (["evaluate", "{out}/test.npz", "{out}/train.npz"], "not a whole paths file"),
         (["solve", "{out}/train.npz", "--held-out", "{out}/train.npz", "--out", "x"], "very images"),
         (
             ["solve", "{out}/test.npz", "--held-out", "{out}/test.npz", "--variance", "beta", "--out", "x"],

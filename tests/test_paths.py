@@ -41,5 +41,5 @@ def test_paths_file(tmp_path):
     assert again.bits_per_dim == {4: 2.5, 1: 8.0} and again.held_out == {4: (2.6, 0.1)}
     for broken in ("", "[]", "{}", file.read_text()[:50], file.read_text().replace("9]", "8]")):
         file.write_text(broken)
-        with pytest.raises(ValueError, match="paths file|from 0 to 8"):
+        with pytest.raises(ValueError, match="not a whole paths file"):
             PathFile.load(file)

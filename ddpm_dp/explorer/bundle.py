@@ -19,16 +19,17 @@ IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
-def write_page(path: str | Path, sources: list[Source], variances: tuple[str, ...]) -> Path:
+def write_page(path: str | Path, sources: list[Source], variances: tuple[str, ...], replace: bool = True) -> Path:
     """Write the explorer of these models under these reverse variances, with films of those that have a model file.
 
-    A path that ends in .json gets the data alone: a page opens such a file, too.
+    A path that ends in .json gets the data alone: a page opens such a file, too. With `replace=False` a file of other
+    contents is kept (`write_whole`).
 
     Raises ValueError if a model can be priced with none of the variances, OSError if the file cannot be written.
     """
     data = with_films(sources, variances)
     text = json.dumps(data) if Path(path).suffix == ".json" else page(data)
-    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), replace)
 
 
 def with_films(sources: list[Source], variances: tuple[str, ...]) -> dict[str, Any]:

@@ -67,6 +67,13 @@ class Source(Measured[DenoisingStatistics]):
         shipped = shipped_sources().get(str(name))
         return cls.open(name) if shipped is None else cls.open(shipped, str(name))
 
+    @staticmethod
+    def files(name: str | Path) -> list[Path]:
+        """The files that `named` reads, where they are there."""
+        folder = shipped_sources().get(str(name), Path(name).expanduser())
+        folder = folder if folder.is_dir() else folder.parent
+        return [Path(name), *(folder / file for file in ("train.npz", "test.npz", "model.safetensors"))]
+
     @property
     def T(self) -> int:
         return self.train.T

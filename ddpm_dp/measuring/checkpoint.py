@@ -1,13 +1,14 @@
 """The checkpoint of a measurement: the rows of the timesteps that are done, and what they are rows of."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddpm_dp.files import write_whole
+from ddpm_dp.files import schema
+from ddpm_dp.files.arrays import read_arrays, write_arrays
 
+FORMAT = 2  # since files are sealed; earlier ones have no number
 Rows = dict[int, dict[str, np.ndarray]]  # timestep -> what is known of it, by name; in the order of measuring
 
 
@@ -15,27 +16,36 @@ def save(file: str | Path, key: dict[str, Any], rows: Rows) -> None:
     """Write the rows that are done, whole or not at all; `key` is all that must agree for others to go on with them."""
     names = next(iter(rows.values()), {})
     arrays = {name: np.stack([row[name] for row in rows.values()]) for name in names}
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as out:
-            np.savez(out, key=json.dumps(key), t=np.array([*rows]), **arrays)  # type: ignore[arg-type]
-
-    write_whole(file, write)
+    write_arrays(
+        file, {"format": FORMAT, "key": key}, {"t": np.array([*rows], dtype=np.int64)} | arrays, compressed=False
+    )
 
 
 def restore(file: Path, key: dict[str, Any], measured: np.ndarray) -> Rows:
     """The rows of a checkpoint. Raises ValueError if it is not whole, or of another measurement."""
+
+    def check(header: dict[str, Any], layout: schema.Layout) -> list[str]:
+        schema.whole_from(header, "format", FORMAT, FORMAT)
+        schema.typed(header, "key", dict[str, Any])
+        sizes = schema.Sizes()
+        for name in ("t", *layout):
+            sizes.require(layout, name, "i" if name == "t" else "fiub", "n", "...")
+        if len(layout["t"][1]) != 1:
+            raise ValueError("t is no list of timesteps")
+        return [*layout]
+
     try:
-        with np.load(file, allow_pickle=False) as content:
-            arrays = dict(content)
-        known, done = json.loads(str(arrays.pop("key"))), arrays.pop("t").tolist()
+        header, arrays = read_arrays(file, check, lambda header: True)
+        known, done = header["key"], arrays.pop("t").tolist()
         differ = [name for name, value in key.items() if known.get(name) != value]
         if not differ and done != measured[: len(done)].tolist():
-            raise IndexError
+            raise ValueError("its timesteps are not those that are measured first")
         rows = {t: {name: table[i] for name, table in arrays.items()} for i, t in enumerate(done)}
-    except Exception as error:  # numpy, zipfile, zlib and json report a damaged file in a dozen ways
+    except OSError as error:
+        raise OSError(f"{file} cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
         raise ValueError(
-            f"{file} is not the whole checkpoint of a measurement ({type(error).__name__}); delete it to begin anew."
+            f"{file} is not the whole checkpoint of a measurement ({error}); delete it to begin anew."
         ) from error
     if differ:
         raise ValueError(

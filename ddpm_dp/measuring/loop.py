@@ -11,7 +11,7 @@ from ddpm_dp.checks import whole
 from ddpm_dp.measuring import pilot
 from ddpm_dp.measuring.survey import Survey
 from ddpm_dp.models.denoiser import Denoiser
-from ddpm_dp.statistics import DenoisingStatistics
+from ddpm_dp.statistics import DenoisingStatistics, refuse_in_common
 from ddpm_dp.statistics.filling import grid
 
 
@@ -54,9 +54,9 @@ def measure(
         batch_size: images per evaluation. Halved by itself where a GPU's memory runs out. It changes the answer by no
             more than the network's own rounding does.
 
-    Raises ValueError for images or labels that do not fit the denoiser, `fitted` statistics of another model, a
-    checkpoint of another measurement, and a model whose output is not finite; OSError if the checkpoint cannot be
-    written.
+    Raises ValueError for images or labels that do not fit the denoiser, `fitted` statistics of another model or of some
+    of these very images, a checkpoint of another measurement, and a model whose output is not finite; OSError if the
+    checkpoint cannot be written.
 
     >>> import ddpm_dp
     >>> stats = measure(ddpm_dp.load("digits"), ddpm_dp.load_dataset("digits").train[:8], timesteps=20, progress=False)
@@ -68,6 +68,7 @@ def measure(
     if fitted is not None:
         fitted.require_model(denoiser.id, "the model")
     whole(batch_size, "batch_size")
+    seed = whole(seed, "seed", 0, 2**64 - 1)
     if standard_error is not None:
         few = measure(
             denoiser,
@@ -85,6 +86,7 @@ def measure(
     survey = Survey(denoiser, x_0, of_images, fitted, measured, seed, batch_size)
     if checkpoint and Path(checkpoint).exists():
         survey.restore(Path(checkpoint))
+    refuse_in_common(survey.in_common, len(x_0))
     progress = progress and survey.processes.main
     if survey.idle and progress:
         tqdm.write(

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ddpm_dp.costs import bits_per_dim
-from ddpm_dp.files import fingerprint
+from ddpm_dp.files import fingerprint, versions
 from ddpm_dp.gaussians import normal_kl
 from ddpm_dp.measuring import checkpoint
 from ddpm_dp.measuring.checkpoint import Rows
@@ -19,7 +19,18 @@ from ddpm_dp.measuring.decoding import DecoderCurves, not_finite
 from ddpm_dp.measuring.observers import Observer, Seen, Setting, cell_observers, double, observed_families
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.processes import Processes
-from ddpm_dp.statistics import ALL, GROUPS, Cells, DecoderCurve, DenoisingStatistics, filling, mean_of_groups
+from ddpm_dp.statistics import (
+    ALL,
+    COMMON,
+    GROUPS,
+    Cells,
+    DecoderCurve,
+    DenoisingStatistics,
+    filling,
+    fingerprints,
+    in_common,
+    mean_of_groups,
+)
 from ddpm_dp.variances.analytic import Analytic
 from ddpm_dp.variances.decoders import SMALLEST
 
@@ -45,7 +56,8 @@ class Survey:
     ):
         self.denoiser, self.noise, self.measured, self.seed = denoiser, denoiser.noise, measured, seed
         self.processes = Processes(x_0.device)
-        self.data_id = fingerprint(x_0.float().cpu().numpy())
+        images = x_0.float().cpu().numpy()
+        self.data_id, self.images = fingerprint(images), fingerprints(images, denoiser.levels)
         self.fitted_on = self.data_id if fitted is None else fitted.fitted_on
         n, size = len(x_0), self.processes.size
         home = torch.device("cpu") if x_0.device.type == "mps" else x_0.device  # where there is float64
@@ -204,7 +216,17 @@ class Survey:
             fitted_on=self.fitted_on,
             seed=self.seed,
             measured=measured,
+            images=self.images,
+            about=versions() | ({} if fitted is None else {COMMON: self.in_common}),
         )
+
+    @property
+    def in_common(self) -> int | None:
+        """How many of the images are among those of the training statistics; None if it is not known."""
+        fitted = self.setting.fitted
+        if fitted is None or fitted.fitted_on != fitted.data_id:
+            return None
+        return in_common(self.images, fitted.images)
 
     def _prior(self) -> np.ndarray:
         """(G,) nats of KL(q(x_T | x_0) || N(0, I))."""
@@ -225,4 +247,5 @@ def _fit(fitted: DenoisingStatistics) -> str:
 
 def _noise(seed: int, numbers: list[int], shape: tuple[int, ...]) -> np.ndarray:
     """Standard normal eps for images of those numbers, each from a stream of its own: the same in any batch."""
-    return np.stack([np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(shape) for i in numbers])
+    keys = (np.array([seed, i], dtype=np.uint64) for i in numbers)  # a list would be rounded to float64 from 2^63 on
+    return np.stack([np.random.Generator(np.random.Philox(key=key)).standard_normal(shape) for key in keys])

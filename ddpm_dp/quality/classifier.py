@@ -1,23 +1,21 @@
 """A small classifier of Fashion-MNIST, whose features say what a picture shows."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ddpm_dp.datasets import fashion, load_dataset
-from ddpm_dp.files import require_writable, shipped, write_whole
-from ddpm_dp.models.files import checksum
+from ddpm_dp.files import require_writable, schema, shipped
+from ddpm_dp.models.files import Sealed, save_sealed
 
-FORMAT = "1"
+FORMAT = 2
 FEATURES = 32  # few: a covariance of 32 dimensions is filled by some hundred samples, Inception's 2,048 by thousands
 CLASSES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "ankle boot")
 # SHA-256 of the unpacked contents, as in `datasets/fashion.py`.
@@ -65,9 +63,7 @@ class Classifier(nn.Module):
 
     def save(self, path: str | Path) -> Path:
         """Write a .safetensors file, whole or not at all."""
-        tensors = {name: weight.detach().cpu().contiguous() for name, weight in self.state_dict().items()}
-        metadata = {"ddpm_dp_classifier": FORMAT, "about": json.dumps(self.about), "sha256": checksum(tensors)}
-        return write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
+        return save_sealed(path, self.state_dict(), "ddpm_dp_classifier", {"format": FORMAT, "about": self.about})
 
 
 def load_classifier(path: str | Path | None = None) -> Classifier:
@@ -82,13 +78,18 @@ def load_classifier(path: str | Path | None = None) -> Classifier:
     if not path.is_file():
         raise FileNotFoundError(f"There is no classifier file {path}; make one with train_classifier.")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a whole .safetensors file ({error}); copy or train it again.") from error
-    if metadata.get("ddpm_dp_classifier") != FORMAT or metadata.get("sha256") != checksum(tensors):
-        raise ValueError(f"{path} is no classifier of this version of ddpm_dp, or damaged; copy or train it again.")
-    classifier = Classifier(json.loads(metadata["about"]))
+        file = Sealed(path, "ddpm_dp_classifier", FORMAT)
+        about = file.header.get("about")
+        about = schema.parsed(schema.typed({"about": about}, "about", str)) if file.old else about
+        classifier = Classifier(schema.typed({"about": about}, "about", dict[str, Any]))
+        if file.shapes != {name: tuple(weight.shape) for name, weight in classifier.state_dict().items()}:
+            raise ValueError("its tensors are those of another network")
+        tensors = file.tensors()
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except (ValueError, SafetensorError) as error:
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{path} is not a whole classifier file ({reason}); copy or train it again.") from error
     classifier.load_state_dict(tensors)
     return classifier.eval()
 

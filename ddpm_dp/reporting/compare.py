@@ -17,7 +17,7 @@ BUDGETS = (4, 8, 16, 32, 64, 128, 256)
 class Comparison:
     """Held-out bits/dim: `bits[name][i]` and `errors[name][i]` for the path `name` at `budgets[i]` steps.
 
-    They are inf, and "-" in print, where the decoder cannot end the path.
+    They are inf, and "-" in print, where the decoder cannot end the path. `doubt` is that of `Measured`.
     """
 
     variance: str
@@ -26,6 +26,7 @@ class Comparison:
     budgets: tuple[int, ...]
     bits: dict[str, np.ndarray]
     errors: dict[str, np.ndarray]
+    doubt: str = ""
 
     def __str__(self) -> str:
         lines = [
@@ -38,7 +39,7 @@ class Comparison:
             numbers = ((self.bits[name][i], self.errors[name][i]) for name in self.bits)
             cells = (f"{bits:.3f} ({error:.3f})" if np.isfinite(bits) else "-" for bits, error in numbers)
             lines.append(f"{K:6d}" + "".join(f"{cell:>18}" for cell in cells))
-        return "\n".join(lines)
+        return "\n".join([*lines, *(["", self.doubt] if self.doubt else [])])
 
 
 def decoder_in_words(statistics: DenoisingStatistics, variance: str, decoder: str) -> str:
@@ -94,4 +95,5 @@ def compare(
         budgets=budgets,
         bits={name: in_bits([p.total for p in row]) for name, row in prices.items()},
         errors={name: in_bits([p.standard_error for p in row]) for name, row in prices.items()},
+        doubt=measured.doubt,
     )

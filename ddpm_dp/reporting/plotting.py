@@ -1,12 +1,16 @@
 """The pictures of the course, in one style: each takes an `ax` and returns it."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from ddpm_dp.files import write_whole
 from ddpm_dp.reporting.compare import Comparison
 
 # Okabe and Ito's colours, told apart by colour-blind readers; a marker too, for print in black and white.
@@ -36,6 +40,24 @@ def use_style() -> None:
             "lines.linewidth": 1.8,
         }
     )
+
+
+def save(figure: Figure, path: str | Path, settings: Mapping[str, Any]) -> Path:
+    """Write a figure as PNG, whole or not at all, with the settings that made it in the picture's own text."""
+    text = {"Description": json.dumps(settings)}
+    return write_whole(path, lambda temporary: figure.savefig(temporary, format="png", dpi=150, metadata=text))
+
+
+def settings_of(path: str | Path) -> Any:
+    """The settings of a picture that `save` wrote; None if it was made by something else.
+
+    Raises ValueError or OSError if it cannot be read.
+    """
+    from PIL import Image
+
+    with Image.open(path, formats=["PNG"]) as picture:
+        text = picture.info.get("Description")
+    return json.loads(text) if isinstance(text, str) else None
 
 
 def bits_against_steps(ax: Axes, comparison: Comparison) -> Axes:

@@ -146,6 +146,7 @@ def report(folder: Path) -> str:
     for decoder in dict.fromkeys(entry.comparison.decoder for entry in table):
         own = dict.fromkeys(e.comparison.variance for e in table if e.comparison.decoder == decoder)
         lines.append(f"  {', '.join(own)}: {decoder}")
+    lines += sorted({entry.comparison.doubt for entry in table} - {""})
     lines += [
         "",
         f"{'model':<10}{'T':>5}  {'variance':<11}{'path':<10}" + "".join(f"{K:>15}" for K in (*BUDGETS, "all")),

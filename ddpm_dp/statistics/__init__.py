@@ -4,10 +4,12 @@ from ddpm_dp.statistics.cells import ALL, Cells
 from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
 from ddpm_dp.statistics.denoising import DenoisingStatistics
 from ddpm_dp.statistics.groups import GROUPS, mean_of_groups
-from ddpm_dp.statistics.measured import Measured, Origin, as_measured, require_chosen_on
+from ddpm_dp.statistics.images import COMMON, fingerprints, in_common
+from ddpm_dp.statistics.measured import Measured, Origin, as_measured, refuse_in_common, require_chosen_on
 
 __all__ = [
     "ALL",
+    "COMMON",
     "GROUPS",
     "Cells",
     "DecoderCurve",
@@ -16,6 +18,9 @@ __all__ = [
     "Measured",
     "Origin",
     "as_measured",
+    "fingerprints",
+    "in_common",
     "mean_of_groups",
+    "refuse_in_common",
     "require_chosen_on",
 ]

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ddpm_dp.files import fingerprint
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.statistics import file, filling
 from ddpm_dp.statistics.cells import ALL, Cells
 from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
 from ddpm_dp.statistics.groups import mean_of_groups
+from ddpm_dp.statistics.images import COMMON, fingerprints, in_common
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,9 @@ class DenoisingStatistics:
             images.
         seed: of the noise draws.
         measured: the timesteps that were measured; values at others are interpolated.
+        images: (n,) which images these are: 8 bytes of each, by `images.fingerprints`; None in a file of format 4 or
+            before.
+        about: what else is known of the measurement, for readers: the data set and its split, the version of the code.
         curves: the decoder's price against its variance, by the names of `variances/fields.py`; none for continuous
             data, whose density is a formula.
         decoders: prices of decoders by name, from files of earlier versions, which had no curves.
@@ -55,6 +62,8 @@ class DenoisingStatistics:
     fitted_on: str
     seed: int
     measured: np.ndarray
+    images: np.ndarray | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, DecoderCurve] = field(default_factory=dict)
     decoders: Mapping[str, DecoderPrices] = field(default_factory=dict)
     n_classes: int | None = None
@@ -141,9 +150,13 @@ class DenoisingStatistics:
             few = stats.of_groups(np.arange(4))
         """
         counts, own = self.counts[groups], self.fitted_on == self.data_id
+        images = self.images
+        if images is not None:  # image i is in group i modulo G
+            images = images[np.isin(np.arange(len(images)) % len(self.counts), groups)]
         return replace(
             self,
             counts=counts,
+            images=images,
             cells=self._refitted({name: cells.of_groups(groups, self.counts) for name, cells in self.cells.items()}),
             decoders={name: replace(prices, nats=prices.nats[groups]) for name, prices in self.decoders.items()},
             curves={
@@ -184,15 +197,34 @@ class DenoisingStatistics:
     def fitted_to(self, other: DenoisingStatistics) -> DenoisingStatistics:
         """These errors with what was fitted (m_t, for one) taken from `other`'s images.
 
-        Held-out `other` images are fitted to anew; a decoder's kind of pixels within a factor of 5 of what was best for
-        training images.
+        How many images the two have in common is remembered. Held-out `other` images are fitted to anew; a decoder's
+        kind of pixels within a factor of 5 of what was best for training images.
         """
         cells = {name: each.fitted_to(other.cells[name]) for name, each in self.cells.items() if name in other.cells}
         found = {name: other.curves[name] for name in self.curves if name in other.curves}
         if other.fitted_on != other.data_id:
             found = {name: curve.fitted_anew() for name, curve in found.items()}
         curves = {name: self.curves[name].fitted_to(curve) for name, curve in found.items()}
-        return replace(self, cells=dict(self.cells) | cells, curves=dict(self.curves) | curves, fitted_on=other.data_id)
+        return replace(
+            self,
+            cells=dict(self.cells) | cells,
+            curves=dict(self.curves) | curves,
+            fitted_on=other.data_id,
+            about=dict(self.about) | {COMMON: in_common(self.images, other.images)},
+        )
+
+    def of_images(self, images: ArrayLike, fitted: DenoisingStatistics | None = None) -> DenoisingStatistics:
+        """These statistics, of a file of format 4 or before, with the fingerprints of the images that they are of.
+
+        `fitted`: of held-out statistics, the training ones. Raises ValueError if those are not the images that were
+        measured.
+        """
+        values = np.asarray(images, dtype=np.float32)
+        if fingerprint(values) != self.data_id:
+            raise ValueError(f"{len(values)} images were given; these statistics are of others.")
+        own = fingerprints(values, self.levels)
+        common = {} if fitted is None else {COMMON: in_common(own, fitted.images)}
+        return replace(self, images=own, about=dict(self.about) | common)
 
     def require_model(self, model_id: str, what: str) -> None:
         """Raise ValueError unless these statistics were measured with the model of that fingerprint."""

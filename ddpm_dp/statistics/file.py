@@ -1,37 +1,40 @@
 """The statistics file: an .npz that holds measured timesteps only; reading fills the others again.
 
-Format 4. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on, seed, n_classes, and for each part
-what its arrays do not tell. Arrays, with n measured timesteps:
+Format 5. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on, seed, n_classes, about, and for each
+part what its arrays do not tell. Arrays, with n measured timesteps of N images:
 
-    abar (T + 1,)   counts (G,)   prior (G,)   measured (n,)
+    abar (T + 1,)   counts (G,)   prior (G,)   measured (n,)   images (N,)
     cells.all.fitted (T + 1, 1)     .error_of_group (G, n, 1)
     cells.NAME.mass, .error (n, B)  .low, .high (n,)  .error_of_group, .mass_of_group (G, n, C)  .map.X (n, ...)
     curve.NAME.low, .fitted (n, C)  .nats (n, C, V)  .of_group (G, n, W)  .group_low, .training (n,)  .map.X
 
-A part that a version does not know is passed over: what is new can be added without a new format. Formats 2 and 3 still
-load. They had no curves, but prices of decoders, `decoder.NAME (G, n)`: those of `EARLIER` mean what they mean now, and
-are kept where such statistics are saved again.
+A part that a version does not know is passed over: what is new can be added without a new format. Formats 2 to 4 still
+load. They had no seal (`files/seal.py`) and no `images`: which images they are of is not known.
+Formats 2 and 3 had no curves, but prices of decoders, `decoder.NAME (G, n)`: those of `EARLIER` mean what they mean
+now, and are kept where such statistics are saved again.
 Format 2, of the first edition, had one cell and at most one histogram.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddpm_dp.files import write_whole
+from ddpm_dp.files import schema
+from ddpm_dp.files.arrays import read_arrays, write_arrays
 from ddpm_dp.noise import NoiseSchedule
+from ddpm_dp.outputs import OUTPUTS
+from ddpm_dp.solver.memory import refuse_beyond_memory
 from ddpm_dp.statistics import filling
-from ddpm_dp.statistics.cells import ALL, Cells
+from ddpm_dp.statistics.cells import ALL, MAP, Cells
 from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
 
 if TYPE_CHECKING:
     from ddpm_dp.statistics.denoising import DenoisingStatistics
 
-FORMAT = 4
+FORMAT, SEALED = 5, 5  # now, and since when files are sealed
 EARLIER = ("fixed", "analytic")  # decoders of formats 2 and 3 that are decoders still, with the same variance
 FORMAT_2_SECOND = {"learned": "v", "predicted": "u"}  # the second output whose histogram was kept, by its family
 
@@ -53,6 +56,8 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
         for part, rows in curve.rows(measured).items():
             arrays[f"curve.{name}.{part}"] = _rounded(rows, part)
     arrays |= {f"decoder.{name}": prices.nats[:, measured] for name, prices in statistics.decoders.items()}
+    if statistics.images is not None:
+        arrays["images"] = statistics.images
     header = {
         "format": FORMAT,
         "shape": list(statistics.shape),
@@ -62,15 +67,11 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
         "fitted_on": statistics.fitted_on,
         "seed": statistics.seed,
         "n_classes": statistics.n_classes,
+        "about": dict(statistics.about),
         "cells": {name: {"basis": each.basis, "output": each.output} for name, each in statistics.cells.items()},
         "curves": [*statistics.curves],
     }
-
-    def save(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
-
-    return write_whole(path, save)
+    return write_arrays(path, header, arrays)
 
 
 # Bits of a number in the large arrays, by what it is; float32 has 24. Zeros at its end take no room in the file. A
@@ -86,45 +87,151 @@ def _rounded(values: np.ndarray, part: str) -> np.ndarray:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The fields of the statistics that `write` wrote, or of a file of format 2 or 3. Nothing in it can run code.
+    """The fields of the statistics that `write` wrote, or of a file of an earlier format. Nothing in it can run code.
 
-    Raises FileNotFoundError, or ValueError for a file that is truncated, of another kind or of a newer version.
+    Raises FileNotFoundError, ValueError for a file that is truncated, of another kind or of a newer version, or whose
+    parts do not fit together, or OSError if it cannot be read.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise FileNotFoundError(f"There is no statistics file {path}; make one with ddpm_dp.measure(...).save(path).")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        header = json.loads(str(arrays.pop("header")))
-        version = header["format"]
-    except Exception as error:  # numpy, zipfile, zlib and json report a damaged file in a dozen ways
+        return _fields(*_in_new_words(*read_arrays(path, _expected, lambda header: header["format"] >= SEALED)))
+    except _Version as error:
         raise ValueError(
-            f"{path} is not a whole statistics file ({type(error).__name__}); measure again, or copy it again."
+            f"{path} has format {error}, this version reads 2 to {FORMAT}; update ddpm_dp or measure again."
         ) from error
-    if version not in (2, 3, FORMAT):
-        raise ValueError(
-            f"{path} has format {version}, this version reads 2 to {FORMAT}; update ddpm_dp or measure again."
-        )
-    try:
-        return _fields(*(_of_format_2(header, arrays) if version == 2 else (header, arrays)))
-    except (TypeError, AttributeError, KeyError, IndexError) as error:
-        raise ValueError(f"{path} lacks part of what a statistics file holds; measure again.") from error
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror or error}).") from error
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(
+            f"{path} is not a whole statistics file ({reason}); measure again, or copy it again."
+        ) from error
+
+
+class _Version(ValueError):
+    """Of another version."""
+
+
+def _expected(header: dict[str, Any], layout: schema.Layout) -> list[str]:
+    """The arrays to read. Raises ValueError unless the header and the shapes are those of statistics."""
+    version = header.get("format")
+    if type(version) is not int or version not in range(2, FORMAT + 1):
+        raise _Version(repr(version))
+    for name in ("model_id", "data_id", "fitted_on"):
+        schema.typed(header, name, str)
+    schema.whole_from(header, "seed", 0, 2**64 - 1)
+    if schema.typed(header, "levels", int | None) is not None:
+        schema.whole_from(header, "levels", 2, 2**32)
+    if schema.typed({"n_classes": None} | header, "n_classes", int | None) is not None:
+        schema.whole_from(header, "n_classes", 1, 2**32)
+    if not all(1 <= length <= 2**31 for length in schema.typed(header, "shape", tuple[int, ...])):
+        raise ValueError(f"shape = {header['shape']}; expected lengths of 1 or more")
+    schema.typed({"about": {}} | header, "about", dict[str, str | int | float | None])
+    sizes = schema.Sizes()
+    for name, kinds, letter in (
+        ("abar", "f", "T + 1"),
+        ("counts", "iu", "G"),
+        ("prior", "f", "G"),
+        ("measured", "i", "n"),
+    ):
+        sizes.require(layout, name, kinds, letter)
+    if not 1 <= sizes.known["n"] < sizes.known["T + 1"] or not sizes.known["G"]:
+        raise ValueError(f"{sizes.known['n']} timesteps of {sizes.known['T + 1'] - 1} are measured")
+    names = ["abar", "counts", "prior", "measured"]
+    if version >= SEALED and "images" in layout:
+        sizes.require(layout, "images", "u", "N")
+        names.append("images")
+    rows = _rows_of_format_2(header, layout, sizes) if version == 2 else _rows(header, layout, sizes)
+    # Reading fills unmeasured timesteps, in float64.
+    filled = sum(np.prod(layout[name][1]) / sizes.known["n"] for name in rows) * sizes.known["T + 1"] * 8
+    refuse_beyond_memory(int(filled), f"Statistics of {sizes.known['T + 1'] - 1:,} timesteps, read,")
+    return names + rows
+
+
+def _rows(header: dict[str, Any], layout: schema.Layout, sizes: schema.Sizes) -> list[str]:
+    """The arrays with a row for each measured timestep, of formats 3 and later."""
+    known = schema.typed(header, "cells", dict[str, dict[str, str | None]])
+    found = []
+    for name, about in known.items():
+        schema.typed(about, "basis", str)
+        if (output := schema.typed(about, "output", str | None)) is not None:
+            OUTPUTS.named(output)
+        found += _cell(f"cells.{name}.", name == ALL, output, layout, sizes.apart())
+    if ALL not in known:
+        raise ValueError(f"cells {ALL!r} are missing")
+    for name in schema.typed(header, "curves", list[str]):
+        own, start = sizes.apart(), f"curve.{name}."
+        parts = {"low": "nC", "nats": "nCV", "of_group": "GnW", "group_low": "n"}
+        parts |= {part: letters for part, letters in CURVE.items() if start + part in layout}
+        for part, letters in parts.items():
+            own.require(layout, start + part, "f", *letters)
+        found += [start + part for part in parts] + _maps(start, layout, own)
+    for name in (f"decoder.{each}" for each in EARLIER if f"decoder.{each}" in layout):
+        sizes.require(layout, name, "f", "G", "n")
+        found.append(name)
+    return found
+
+
+CURVE = {"fitted": "nC", "training": "n"}  # parts of a curve that held-out statistics may lack
+CELLS = {"error_of_group": "GnC", "mass_of_group": "GnC"}
+
+
+def _cell(start: str, one: bool, output: str | None, layout: schema.Layout, sizes: schema.Sizes) -> list[str]:
+    parts = {} if one else {"mass": "nB", "error": "nB"}
+    parts |= {"low": "n", "high": "n"} if output else {}
+    parts |= {part: letters for part, letters in CELLS.items() if one and "error" in part or start + part in layout}
+    for part, letters in parts.items():
+        sizes.require(layout, start + part, "f", *letters)
+    if one:
+        sizes.require(layout, f"{start}fitted", "f", "T + 1", "C")
+        if sizes.known["C"] != 1:
+            raise ValueError(f"cells {ALL!r} are {sizes.known['C']}; expected one")
+        return [*(start + part for part in parts), f"{start}fitted"]
+    return [start + part for part in parts] + _maps(start, layout, sizes)
+
+
+def _maps(start: str, layout: schema.Layout, sizes: schema.Sizes) -> list[str]:
+    names = [name for name in layout if name.startswith(f"{start}{MAP}")]
+    for name in names:
+        sizes.require(layout, name, "fiub", "n", "...")
+    return names
+
+
+def _rows_of_format_2(header: dict[str, Any], layout: schema.Layout, sizes: schema.Sizes) -> list[str]:
+    names = ["squared_error", *(name for name in layout if name.startswith("decoder.") or name.startswith("second."))]
+    sizes.require(layout, "squared_error", "f", "G", "n")
+    sizes.require(layout, "fitted_m", "f", "T + 1")
+    if (second := schema.typed(header, "second", str | None)) is not None:
+        if second not in FORMAT_2_SECOND:
+            raise ValueError(f"second = {second!r} is not known")
+        own = sizes.apart()
+        for part, letters in {"mass": "nB", "error": "nB", "low": "n", "high": "n"}.items():
+            own.require(layout, f"second.{part}", "f", *letters)
+    return [*names, "fitted_m"]
+
+
+def _in_new_words(
+    header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    return _of_format_2(header, arrays) if header["format"] == 2 else (header, arrays)
 
 
 def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     noise, counts, measured = NoiseSchedule(arrays["abar"]), arrays["counts"], arrays["measured"]
     T, rows = noise.T, {name: _parts(arrays, f"cells.{name}.") for name in header["cells"]}
-    by_group = {f"cells {ALL!r}": rows[ALL]["error_of_group"]}
     decoders = {name: arrays[f"decoder.{name}"] for name in EARLIER if f"decoder.{name}" in arrays}
-    by_group |= {f"decoder {name!r}": nats for name, nats in decoders.items()}
     curves = {name: _parts(arrays, f"curve.{name}.") for name in header["curves"]}
-    by_group |= {f"curve {name!r}": rows["of_group"] for name, rows in curves.items()}
-    for name, table in by_group.items():
-        if table.shape[:2] != (len(counts), len(measured)):
-            raise ValueError(f"{name} has shape {table.shape}; expected groups x {len(measured)}.")
+    if measured[0] != 1 or measured[-1] != T or (np.diff(measured) <= 0).any():
+        raise ValueError(f"measured timesteps must ascend from 1 to T = {T}")
+    if not (counts > 0).all() or not np.isfinite(arrays["prior"]).all():
+        raise ValueError("counts must be positive, and prior finite")
+    if "images" in arrays and len(arrays["images"]) != counts.sum():
+        raise ValueError(f"images are {len(arrays['images'])}; expected {counts.sum()}, as counts say")
     squared_error = filling.errors(rows[ALL]["error_of_group"][..., 0], measured, T)
+    for name, parts in rows.items():
+        if name != ALL:
+            _require_sums(name, parts, counts, rows[ALL]["error_of_group"][..., 0])
     cells = {
         name: Cells.from_rows(name, rows[name], measured, counts, squared_error, about["output"], about["basis"])
         for name, about in header["cells"].items()
@@ -144,9 +251,23 @@ def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, 
         "seed": header["seed"],
         "n_classes": header.get("n_classes"),  # files from before there were labels do not say
         "measured": measured,
+        "images": arrays.get("images"),
+        "about": header.get("about", {}),
         "curves": {name: DecoderCurve.from_rows(name, rows, measured, T) for name, rows in curves.items()},
         "decoders": {name: DecoderPrices(name, filling.prices(nats, measured, T)) for name, nats in decoders.items()},
     }
+
+
+def _require_sums(name: str, rows: dict[str, np.ndarray], counts: np.ndarray, errors: np.ndarray) -> None:
+    """Raise ValueError unless shares are shares, errors are those of `errors` (G, n), and bins ascend."""
+    m = counts @ errors / counts.sum()
+    # What a file rounds, to 18 bits each, is known to 4e-6; the rest is for float32 sums of earlier formats.
+    if not np.allclose(rows["mass"].sum(1, dtype=float), 1, rtol=1e-3):
+        raise ValueError(f"cells {name!r} have a mass that does not sum to 1")
+    if not np.allclose(rows["error"].sum(1, dtype=float), m, rtol=1e-2, atol=1e-12):
+        raise ValueError(f"cells {name!r} have errors that do not sum to m_t")
+    if "low" in rows and (rows["low"] > rows["high"]).any():
+        raise ValueError(f"cells {name!r} have bins whose first centre is above the last")
 
 
 def _of_format_2(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ddpm_dp.statistics.cells import ALL
 from ddpm_dp.statistics.denoising import DenoisingStatistics
+from ddpm_dp.statistics.images import COMMON, in_common
 
 
 class Origin(Protocol):
@@ -36,8 +37,8 @@ class Measured(Generic[Train]):
             what needs none can be done.
 
     Raises ValueError if they are no such pair; if `train` was fitted on other images than its own; or if `held_out` is
-    of another model, of the very images that paths were chosen on, of images of another kind, or fitted otherwise than
-    `train` was.
+    of another model, of images of which paths were chosen on only one, of images of another kind, or fitted otherwise
+    than `train` was.
 
     >>> import ddpm_dp
     >>> both = Measured.load(ddpm_dp.shipped("digits/train.npz"), ddpm_dp.shipped("digits/test.npz"))
@@ -70,6 +71,7 @@ class Measured(Generic[Train]):
                 "The held-out statistics are of the very images that the paths were chosen on; measure others "
                 "(--split test)."
             )
+        refuse_in_common(self.in_common, held_out.n)
         if held_out.fitted_on != train.data_id:
             raise ValueError(
                 "The held-out statistics have their m_t from other images than the paths were chosen on; measure them "
@@ -85,6 +87,28 @@ class Measured(Generic[Train]):
                 f"The training images have shape {train.shape} and {train.levels} grey levels, the held-out ones "
                 f"{held_out.shape} and {held_out.levels}; measure images of one kind."
             )
+
+    @property
+    def in_common(self) -> int | None:
+        """How many held-out images are among those that the paths were chosen on; None if a file does not say.
+
+        A paths file does not list its images: what counts is what was found when the held-out ones were measured.
+        """
+        if self.held_out is None:
+            return None
+        if isinstance(self.train, DenoisingStatistics):
+            return in_common(self.held_out.images, self.train.images)
+        return self.held_out.about.get(COMMON)
+
+    @property
+    def doubt(self) -> str:
+        """A sentence for the reader of a price, where it is not known that no image is on both sides; else ""."""
+        if self.held_out is None or self.in_common is not None:
+            return ""
+        return (
+            "Whether some of these images are among those that the paths were chosen on is unknown: the statistics are "
+            "of an earlier version, which did not record its images; measure again to know."
+        )
 
     @staticmethod
     def load(train: str | Path, held_out: str | Path | None = None) -> "Measured[DenoisingStatistics]":
@@ -103,6 +127,15 @@ class Measured(Generic[Train]):
         if self.held_out is None:
             raise ValueError("There are no held-out statistics; measure other images with fitted= the training ones.")
         return self.held_out
+
+
+def refuse_in_common(number: int | None, n: int) -> None:
+    """Raise ValueError if some of n images that are to be held out are training images."""
+    if number:
+        raise ValueError(
+            f"{number:,} of the {n:,} held-out images are among those that paths are chosen on and m_t is fitted to; "
+            "measure others (--split test)."
+        )
 
 
 def as_measured(given: object) -> "Measured[Any]":

@@ -9,7 +9,7 @@ from ddpm_dp.models.files import read_tensors, write_tensors
 from ddpm_dp.models.trained import Model
 from ddpm_dp.training.timesteps import Timesteps
 
-MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW remembers of each weight's gradients
+MOMENTS = ("exp_avg", "exp_avg_sq")  # what AdamW remembers of each weight's gradients; see PARTS in models/files.py
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class State:
 
         Raises ValueError if it is not a checkpoint of this run.
         """
-        tensors, _, _, about = read_tensors(path)
+        tensors, _, architecture, about = read_tensors(path)
         step = about.pop("step", None)
-        if step is None or about != self.model.about:
+        if step is None or (architecture, about) != (self.model.architecture, self.model.about):
             raise ValueError(
                 f"{path} is not a checkpoint of this run (another data set, configuration or seed); "
                 "give the same settings to go on, or another file to start anew."

@@ -35,7 +35,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, least in {"T": 2, "steps": 1, "batch_size": 1, "width": 1, "depth": 1, "seed": 0}.items():
             # numpy's integers become plain ones, which JSON can hold: a model's file tells how it was trained
-            object.__setattr__(self, name, whole(getattr(self, name), name, least))
+            most = 2**33 if name == "seed" else None  # training makes seeds of 64 bits of it, one for each step
+            object.__setattr__(self, name, whole(getattr(self, name), name, least, most))
         if not (0 <= self.dropout < 1 and 0 <= self.ema < 1 and 0 < self.learning_rate < float("inf")):
             raise ValueError("dropout and ema must lie in [0, 1), and learning_rate must be a number above 0.")
         NETWORKS.named(self.network)

@@ -4,6 +4,7 @@ import copy
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -70,9 +71,7 @@ def train(
     optimizer = torch.optim.AdamW(trained, weight_decay=config.weight_decay, fused=True)
     model = Model(architecture, average, noise)
     images = model.images(dataset.train)
-    model.about = {"dataset": dataset.name, "data_id": fingerprint(dataset.train), "config": asdict(config)}
-    if start is not None:
-        model.about["start"] = {"id": start.id, **start.about}
+    model.about = about_training(dataset, config, start)
     timesteps = Timesteps(noise.T, loss_of.importance, device)
     state = State(model, network, optimizer, timesteps)
     done = state.restore(Path(checkpoint)) if checkpoint and Path(checkpoint).exists() else 0
@@ -138,6 +137,12 @@ def train(
 def _seed(seed: int, device: torch.device) -> None:
     """Seed the CPU's random numbers and the device's. To seed all devices takes a sixth of a small step on a CPU."""
     (torch.default_generator if device.type == "cpu" else torch).manual_seed(seed)
+
+
+def about_training(dataset: Dataset, config: TrainConfig, start: Model | None) -> dict[str, Any]:
+    """What the file of a model tells of its training."""
+    about = {"dataset": dataset.name, "data_id": fingerprint(dataset.train), "config": asdict(config)}
+    return about if start is None else about | {"start": {"id": start.id, **start.about}}
 
 
 def _take_weights(network: torch.nn.Module, architecture: Architecture, start: Model) -> None:

@@ -1,15 +1,17 @@
 """Experiments: their files against the models that ship, and a tiny one that is interrupted, repeated and changed."""
 
+import shutil
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from ddpm_dp import DenoisingStatistics, TrainConfig, load, shipped
+from ddpm_dp import DenoisingStatistics, Measured, TrainConfig, load, shipped
 from ddpm_dp.experiments import EXPERIMENTS, Experiment
 from ddpm_dp.experiments.run import run
 from ddpm_dp.measuring.survey import Survey
+from ddpm_dp.statistics import COMMON
 from ddpm_dp.statistics.filling import grid
 from ddpm_dp.training.losses import Loss
 
@@ -120,6 +122,20 @@ def test_what_is_done_is_not_repeated(made, tmp_path, monkeypatch):
     run(tiny(tmp_path), tmp_path / "out", device="cpu")
     assert done["training"] == 45 and done["measuring"] == 40
     assert written == {file: file.stat().st_mtime_ns for file in (tmp_path / "out").rglob("*.*")}
+
+
+def test_statistics_of_an_earlier_version_are_told_their_images(made, tmp_path):
+    shutil.copytree(made, tmp_path / "out")
+    files = [
+        tmp_path / "out" / folder / f"{split}.npz" for folder in ("first", "second") for split in ("train", "test")
+    ]
+    for file in files:
+        found = DenoisingStatistics.load(file)
+        replace(found, images=None, about={}).save(file)
+    assert Measured.load(*files[:2]).doubt
+    run(tiny(tmp_path), tmp_path / "out", device="cpu")
+    for train, test in (files[:2], files[2:]):
+        assert Measured.load(train, test).in_common == DenoisingStatistics.load(test).about[COMMON] == 0
 
 
 @pytest.mark.parametrize(

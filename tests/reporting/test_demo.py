@@ -15,3 +15,10 @@ def test_demo_writes_what_it_says(tmp_path, capsys):
     assert {file.name for file in tmp_path.iterdir()} == {*figures, *files, "model.safetensors"}
     assert printed.count("Held-out bits/dim") == printed.count("\n   130") == len(SCALAR) and "make lab" in printed
     assert len(PathFile.load(tmp_path / "path_32.json").paths[32]) == 33
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match="bits_per_dim.png is there already"):  # of other settings
+        demo(tmp_path, TrainConfig(T=130, steps=21, width=16, depth=1), device="cpu")
+    (tmp_path / "samples.png").write_text("a note")
+    with pytest.raises(FileExistsError, match="samples.png is there already"):
+        demo(tmp_path, TrainConfig(T=130, steps=20, width=16, depth=1), device="cpu")
+    assert before | {tmp_path / "samples.png": b"a note"} == {file: file.read_bytes() for file in tmp_path.iterdir()}

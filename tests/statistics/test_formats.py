@@ -11,6 +11,7 @@ from ddpm_dp.files import DATA
 from ddpm_dp.statistics import ALL
 from ddpm_dp.variances import SCALAR, served
 from tests.conftest import nightly_but
+from tests.statistics.same import rewritten
 
 # Two pairs of files that the first edition wrote, and by its own code, as model -> variance -> "stride K split", their
 # nats and standard errors; the nats without the first step where the decoder of that time is none any more.
@@ -59,7 +60,7 @@ def test_what_an_earlier_version_priced_is_kept_when_it_is_saved_again(tmp_path)
 
 
 @pytest.mark.parametrize("model", nightly_but("fashion-mnist/hybrid", MODELS))
-def test_format_4_keeps_the_prices(model, tmp_path):
+def test_format_5_keeps_the_prices(model, tmp_path):
     """Where m_t alone is asked, the same steps to the last digit; cells keep 18 bits, the decoder's curve 17.
 
     Standard errors come from groups of images, of which files keep 11 bits of each part.
@@ -67,7 +68,7 @@ def test_format_4_keeps_the_prices(model, tmp_path):
     for split, before in load(model).items():
         after = DenoisingStatistics.load(before.save(tmp_path / f"{split}.npz"))
         with np.load(tmp_path / f"{split}.npz") as file:
-            assert json.loads(str(file["header"]))["format"] == 4
+            assert json.loads(str(file["header"]))["format"] == 5
         path = STRIDES["quadratic"](before.noise, 32)
         assert served(after) == served(before)
         for variance in served(before):
@@ -88,21 +89,23 @@ def test_shipped_pairs_are_honest(model):
             assert np.array_equal(cells.fitted, cells.fitted_to(both["train"].cells[name]).fitted)
 
 
-@pytest.mark.parametrize("version", [1, 5, "4"])
+@pytest.mark.parametrize("version", [1, 6, "5"])
 def test_other_formats_are_refused(statistics, tmp_path, version):
     file = statistics.save(tmp_path / "s.npz")
-    with np.load(file) as content:
-        arrays = dict(content)
-    header = json.loads(str(arrays.pop("header"))) | {"format": version}
-    np.savez(file, header=np.array(json.dumps(header)), **arrays)
-    with pytest.raises(ValueError, match=f"has format {version}, this version reads 2 to 4"):
+    rewritten(file, {"format": version})
+    with pytest.raises(ValueError, match=f"has format {version!r}, this version reads 2 to 5"):
         DenoisingStatistics.load(file)
 
 
 def test_parts_that_a_version_does_not_know_are_passed_over(statistics, tmp_path):
     file = statistics.save(tmp_path / "s.npz")
-    with np.load(file) as content:
-        arrays = dict(content)
-    header = json.loads(str(arrays.pop("header"))) | {"licence": "none"}
-    np.savez(file, header=np.array(json.dumps(header)), fingerprints=np.zeros(3), **arrays)
+    rewritten(file, {"licence": "none"}, fingerprints=np.zeros(3))
     assert np.array_equal(DenoisingStatistics.load(file).m, statistics.m)
+
+
+def test_a_new_file_without_its_seal_is_refused(statistics, tmp_path):
+    file = statistics.save(tmp_path / "s.npz")
+    with np.load(file) as content:
+        np.savez(file, **content)
+    with pytest.raises(ValueError, match="its checksum is missing"):
+        DenoisingStatistics.load(file)

@@ -26,7 +26,7 @@ def wrong(mixture, points, statistics, held_out) -> dict:
     others = measure(mixture, draw(mixture, 300, seed=3), progress=False)
     unfitted = measure(mixture, draw(mixture, 500, seed=2), progress=False)
     on_others = measure(mixture, draw(mixture, 500, seed=2), fitted=others, progress=False)
-    same_images = measure(mixture, points, fitted=statistics, seed=7, progress=False)
+    same_images = measure(mixture, points, seed=7, progress=False).fitted_to(statistics)
     foreign = MixtureDenoiser(NoiseSchedule.linear(100), [[0.0, 0.0]], std=0.3)
     return {
         "training images themselves": (statistics, "very images"),
