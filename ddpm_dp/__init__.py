@@ -25,8 +25,8 @@ _HOME = {
     "models.exact": ("MixtureDenoiser",),
     "models.trained": ("Model", "load"),
     "noise": ("NoiseSchedule",),
-    "paths": ("PathFile", "as_path", "to_diffusers", "to_improved_diffusion"),
-    "pretrained.scheduler": ("path_scheduler",),
+    "paths": ("PathFile", "as_path", "to_diffusers", "to_improved_diffusion", "to_sigmas"),
+    "pretrained.scheduler": ("PathScheduler", "path_scheduler"),
     "quality": ("frechet_distance", "wasserstein2"),
     "sampling": ("ddim", "sample"),
     "solver": ("Frontier", "certify", "solve"),
@@ -40,6 +40,9 @@ _ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
 _ROOM_OF |= {name: f"pretrained.{room}" for room, name in (source.home.split(":") for source in SOURCES.values())}
 
 __all__ = [*_ROOM_OF]
+
+# A saved pipeline says that its scheduler is ["ddpm_dp", "PathScheduler"]; diffusers looks beside it for its base class.
+_ROOM_OF["SchedulerMixin"] = "pretrained.scheduler"
 
 
 def __getattr__(name: str) -> Any:

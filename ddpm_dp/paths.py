@@ -3,11 +3,15 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ddpm_dp.files import write_whole
+
+if TYPE_CHECKING:
+    from ddpm_dp.noise import NoiseSchedule
 
 FORMAT = 3
 
@@ -43,8 +47,9 @@ def to_diffusers(path: ArrayLike) -> list[int]:
     """A path as diffusers takes it: descending and counted from 0, [0, t_1, ..., T] -> [T - 1, ..., t_1 - 1].
 
     For schedulers with `set_timesteps(timesteps=...)`. `DDPMScheduler` is right at every jump, but for one: if t_1 > 1,
-    its last step adds noise to xhat_0, with fixed_large as much as x_{t_1} had, sigma_{t_1}; with fixed_small none to
-    speak of. `path_scheduler` adds none, and serves DDIMScheduler and pipelines, which take no such list.
+    its last step adds noise to xhat_0. With fixed_large that is as much as x_{t_1} had, sigma_{t_1}; with learned_range
+    up to that, as the network says; with fixed_small none to speak of. `path_scheduler` adds none, and serves
+    DDIMScheduler and pipelines, which take no such list.
 
     Raises ValueError if it is not a path.
 
@@ -63,6 +68,34 @@ def to_improved_diffusion(path: ArrayLike) -> set[int]:
     [2, 9, 999]
     """
     return set(to_diffusers(path))
+
+
+def to_sigmas(path: ArrayLike, noise: "NoiseSchedule") -> np.ndarray:
+    """A path as k-diffusion's and EDM's samplers take it: (K + 1,) noise levels sigma_t / alpha_t, descending to 0.
+
+    They walk z_t = x_t / alpha_t = x_0 + (sigma_t / alpha_t) eps with a denoiser D(z, sigma) = xhat_0(alpha_t z, t).
+    k-diffusion's `sample_euler_ancestral` on these levels is `ddpm_dp.sample` with `posterior`, its `sample_euler` and
+    EDM's Euler step without churn are `ddpm_dp.ddim`; a second-order sampler has no counterpart here. Start from
+    z_T = x_T / alpha_T: standard normal noise times sqrt(1 + sigmas[0]^2), where they take sigmas[0].
+
+    Args:
+        path: [0, t_1, ..., T].
+        noise: the model's schedule, `model.noise` or `statistics.noise`.
+
+    Raises ValueError if it is not a path to the schedule's T, or if alpha_T = 0 (zero terminal SNR): no level is then
+    high enough.
+
+    >>> from ddpm_dp.noise import NoiseSchedule
+    >>> to_sigmas([0, 1, 2], NoiseSchedule([1.0, 0.8, 0.2]))
+    array([2. , 0.5, 0. ])
+    """
+    steps = as_path(path, noise.T)[::-1]
+    if noise.alpha[steps[0]] == 0:
+        raise ValueError(
+            "alpha_T = 0 (zero terminal SNR): x_T is noise alone, which no finite noise level is; use a sampler that "
+            "takes timesteps."
+        )
+    return noise.sigma[steps] / noise.alpha[steps]
 
 
 def _ending_where_it_ends(path: ArrayLike) -> np.ndarray:
