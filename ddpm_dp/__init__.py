@@ -41,7 +41,7 @@ _ROOM_OF |= {name: f"pretrained.{room}" for room, name in (source.home.split(":"
 
 __all__ = [*_ROOM_OF]
 
-# A saved pipeline says that its scheduler is ["ddpm_dp", "PathScheduler"]; diffusers looks beside it for its base class.
+# A saved pipeline says that its scheduler is ["ddpm_dp", "PathScheduler"]; diffusers wants its base class there, too.
 _ROOM_OF["SchedulerMixin"] = "pretrained.scheduler"
 
 

@@ -96,8 +96,8 @@ def _refuse_parts(extra: list[str]) -> None:
     """Raise ValueError for a pipeline that has more than a network and a scheduler."""
     if extra:
         raise ValueError(
-            f"This pipeline also has {', '.join(extra)}: it is latent or conditional, and its bound would not be one "
-            "on images; expected a UNet2DModel on pixels and a scheduler, nothing else."
+            f"This pipeline also has {', '.join(extra)}: its network works on latents, with a condition or on no "
+            "images at all, and has no bound on images; expected a UNet2DModel on pixels and a scheduler, nothing else."
         )
 
 

@@ -2,12 +2,13 @@
 
 import sys
 
-import diffusers
 import numpy as np
 import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers.training_utils import EMAModel
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 import ddpm_dp
 from ddpm_dp import from_diffusers, measure, step_costs, to_diffusers
@@ -62,10 +63,6 @@ def test_a_16_bit_network_is_fed_16_bits():
 @pytest.mark.parametrize(
     ("scheduler", "reason"),
     [
-        (None, "without its scheduler"),
-        (diffusers.FlowMatchEulerDiscreteScheduler(), "not variance-preserving"),
-        (diffusers.EDMEulerScheduler(), "counts noise levels"),
-        (diffusers.ScoreSdeVeScheduler(), "counts noise levels"),
         (DDPMScheduler(num_train_timesteps=T, thresholding=True), "thresholding=False"),
         (DDPMScheduler(num_train_timesteps=T, prediction_type="flow"), "'flow' is not known"),
         (DDPMScheduler(num_train_timesteps=T, variance_type="learned"), "more than one timestep"),
@@ -93,7 +90,7 @@ def test_other_networks_and_pipelines_are_refused(tmp_path):
     DDPMPipeline(unet(), DDPMScheduler(num_train_timesteps=T)).save_pretrained(tmp_path)
     index = (tmp_path / "model_index.json").read_text()
     for old, new, reason in [
-        ('"unet": [', '"vae": ["diffusers", "AutoencoderKL"], "unet": [', "has vae: it is latent"),
+        ('"unet": [', '"vae": ["diffusers", "AutoencoderKL"], "unet": [', "has vae: its network works on latents"),
         ('"DDPMScheduler"', '"FlowMatchHeunDiscreteScheduler"', "not variance-preserving"),
         ('"UNet2DModel"', '"UNet2DConditionModel"', "A UNet2DConditionModel was given"),
         ('"diffusers",\n    "UNet2DModel"', '"os",\n    "UNet2DModel"', "classes from 'os'"),
@@ -102,6 +99,26 @@ def test_other_networks_and_pipelines_are_refused(tmp_path):
         (tmp_path / "model_index.json").write_text(index.replace(old, new))
         with pytest.raises(ValueError, match=reason):
             from_diffusers(tmp_path)
+
+
+def test_networks_in_wrapping_are_unwrapped():
+    """torch.compile, DataParallel, averaging, and one in the other: the same weights, the same answers, the same id."""
+    network, scheduler = unet(), DDPMScheduler(num_train_timesteps=T)
+    plain = from_diffusers(network, scheduler)
+    x_t = torch.randn((2, 1, 8, 8), dtype=torch.float64)
+    for wrapped in (
+        torch.compile(network),
+        nn.DataParallel(network),
+        AveragedModel(network),
+        torch.compile(nn.DataParallel(network)),
+    ):
+        bare = from_diffusers(wrapped, scheduler)
+        assert bare.id == plain.id
+        assert torch.equal(bare.at(x_t, 5).x0, plain.at(x_t, 5).x0)
+    with pytest.raises(ValueError, match=r"call ema.copy_to\(unet.parameters\(\)\), and give the UNet"):
+        from_diffusers(EMAModel(network.parameters()), scheduler)
+    with pytest.raises(ValueError, match="A DataParallel was given as the network; expected a UNet2DModel"):
+        from_diffusers(nn.DataParallel(nn.Linear(1, 1)), scheduler)
 
 
 def test_without_diffusers_the_way_to_it_is_said(monkeypatch):
