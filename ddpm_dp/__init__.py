@@ -17,7 +17,7 @@ _HOME = {
     "costs": ("StepCosts", "bits_per_dim", "step_costs", "weighted_costs"),
     "datasets": ("Dataset", "load_dataset"),
     "reporting.compare": ("compare",),
-    "reporting.publish": ("path_file",),
+    "reporting.publish": ("path_file", "publish"),
     "files": ("shipped",),
     "likelihood": ("negative_elbo",),
     "measuring.loop": ("measure",),

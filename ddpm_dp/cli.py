@@ -133,7 +133,7 @@ def _load(options: Options) -> Any:
 
 def solve(options: Options) -> None:
     from ddpm_dp.reporting.compare import BUDGETS
-    from ddpm_dp.reporting.publish import path_file
+    from ddpm_dp.reporting.publish import path_file, publish
     from ddpm_dp.solver import solve as run
     from ddpm_dp.statistics import Measured
 
@@ -142,8 +142,10 @@ def solve(options: Options) -> None:
     costs = OBJECTIVES[options.objective].costs(measured.train, options.variance, options.decoder)
     best = run(costs, max(budgets))
     chosen = {K: best.path(K) for K in budgets}
-    path_file(measured, chosen, options.variance, options.objective, options.decoder).save(options.out)
-    print(f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}.")
+    card = publish(path_file(measured, chosen, options.variance, options.objective, options.decoder), options.out)
+    print(
+        f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}; {card.name} tells how to use it."
+    )
 
 
 def evaluate(options: Options) -> None:
@@ -337,7 +339,7 @@ def _parser() -> argparse.ArgumentParser:
         "--held-out", type=Path, help="what `measure --split test` wrote: adds held-out bits/dim to the file"
     )
     sub.add_argument("--budgets", type=int, nargs="+", metavar="K", help="default: 4 8 16 32 64 128 256")
-    out_option(sub, "the paths' .json file")
+    out_option(sub, "the paths' .json file; a card to publish with it, .card.md, is written beside")
 
     sub = command(evaluate, "price chosen and handcrafted paths on held-out images, in bits/dim")
     sub.add_argument("statistics", type=Path, help="what `measure --split test --fitted ...` wrote")

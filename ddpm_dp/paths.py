@@ -1,7 +1,28 @@
-"""A timestep path [0, t_1, ..., T]: the check that every function asks for, its file, and other libraries' forms."""
+"""A timestep path [0, t_1, ..., T]: the check that every function asks for, its file, and other libraries' forms.
+
+The paths file is JSON, one object, to publish beside a model; any program can read it. Format 4:
+
+| key | holds |
+|---|---|
+| `ddpm_dp_paths` | 4, the format |
+| `T` | how many timesteps the model was trained with |
+| `variance` | the family of reverse variances that the paths were chosen for |
+| `objective` | what they minimise, in words |
+| `decoder`, `decoder_words` | the decoder's name, and its convention in words: a bits/dim means nothing without it |
+| `model_id`, `data_id` | SHA-256 of the model (weights, noise schedule, settings) and of the images chosen on |
+| `shape`, `levels` | of one image, channels first; its grey levels, null for continuous data |
+| `images`, `held_out_images` | how many images the paths were chosen on, and how many others priced them (null: none) |
+| `bits_per_dim` | {K: negative ELBO on the images chosen on, in bits/dim} |
+| `held_out` | {K: [the same on held-out images, its standard error]}; {} if none were measured |
+| `paths` | {K: [0, t_1, ..., T]}, K + 1 timesteps, ascending; diffusers counts from 0, so its t is t - 1 |
+| `sigmas` | {K: [sigma_T / alpha_T, ..., 0]}, descending, the same path as K + 1 noise levels; {} if alpha_T = 0 |
+
+Keys K are decimal strings, as JSON wants. Format 3, which still loads, lacked `shape`, `levels`, `images`,
+`held_out_images` and `sigmas`.
+"""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +34,7 @@ from ddpm_dp.files import write_whole
 if TYPE_CHECKING:
     from ddpm_dp.noise import NoiseSchedule
 
-FORMAT = 3
+FORMAT = 4
 
 
 def as_path(path: ArrayLike, T: int) -> np.ndarray:
@@ -105,7 +126,10 @@ def _ending_where_it_ends(path: ArrayLike) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PathFile:
-    """Chosen paths, one for each budget K, and where they come from; made by `path_file`."""
+    """Chosen paths, one for each budget K, and where they come from; made by `path_file`.
+
+    The file's format is told in `ddpm_dp.paths`. What an older file does not say is None, or empty.
+    """
 
     paths: dict[int, np.ndarray]
     T: int
@@ -117,6 +141,11 @@ class PathFile:
     data_id: str
     bits_per_dim: dict[int, float]  # the negative ELBO of each path on the images that it was chosen on
     held_out: dict[int, tuple[float, float]]  # the same on held-out images, and its standard error; {} if not measured
+    sigmas: dict[int, np.ndarray] = field(default_factory=dict)  # `to_sigmas` of each path; {} if there are none
+    shape: tuple[int, ...] | None = None
+    levels: int | None = None
+    images: int | None = None
+    held_out_images: int | None = None
 
     def save(self, file: str | Path) -> Path:
         """Write JSON, whole or not at all."""
@@ -130,13 +159,20 @@ class PathFile:
                 "decoder_words": self.decoder_words,
                 "model_id": self.model_id,
                 "data_id": self.data_id,
+                "shape": self.shape,
+                "levels": self.levels,
+                "images": self.images,
+                "held_out_images": self.held_out_images,
                 "bits_per_dim": self.bits_per_dim,
                 "held_out": self.held_out,
-                "paths": {str(K): [int(t) for t in path] for K, path in self.paths.items()},
+                "paths": {K: [int(t) for t in path] for K, path in self.paths.items()},
+                "sigmas": {K: [float(sigma) for sigma in levels] for K, levels in self.sigmas.items()},
             },
         )
         # one path a line: a file that people read
-        text = text.replace("], ", "],\n  ").replace('"paths": {', '\n"paths": {\n  ')
+        text = text.replace("], ", "],\n  ")
+        for name in ("paths", "sigmas"):
+            text = text.replace(f'"{name}": {{', f'\n"{name}": {{\n  ')
         return write_whole(file, lambda temporary: temporary.write_text(text + "\n"))
 
     @classmethod
@@ -146,7 +182,7 @@ class PathFile:
             raise FileNotFoundError(f"There is no paths file {file}; make one with `ddpm-dp solve`.")
         try:
             content = json.loads(Path(file).read_text())
-            if content.pop("ddpm_dp_paths") != FORMAT:
+            if content.pop("ddpm_dp_paths") not in (3, FORMAT):
                 raise KeyError("ddpm_dp_paths")
             paths = {int(K): as_path(path, content["T"]) for K, path in content.pop("paths").items()}
             for K, path in paths.items():
@@ -156,7 +192,15 @@ class PathFile:
                     )
             bits = {int(K): bits for K, bits in content.pop("bits_per_dim").items()}
             held_out = {int(K): (bits, error) for K, (bits, error) in content.pop("held_out").items()}
-            return cls(paths=paths, bits_per_dim=bits, held_out=held_out, **content)
+            sigmas = {int(K): np.array(levels, np.float64) for K, levels in content.pop("sigmas", {}).items()}
+            for K, levels in sigmas.items():
+                if K not in paths or len(levels) != K + 1 or not (np.diff(levels) < 0).all() or levels[-1] != 0:
+                    raise ValueError(
+                        f"{file} lists sigmas under K = {K} that do not descend to 0 in K steps; make the file again."
+                    )
+            shape = content.pop("shape", None)
+            known = {"paths": paths, "sigmas": sigmas, "bits_per_dim": bits, "held_out": held_out}
+            return cls(**known, shape=None if shape is None else tuple(shape), **content)
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{file} is not a paths file of this version; make it again with `ddpm-dp solve`."

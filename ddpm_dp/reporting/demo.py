@@ -11,7 +11,7 @@ from ddpm_dp.datasets import load_dataset
 from ddpm_dp.measuring.loop import measure
 from ddpm_dp.reporting import plotting
 from ddpm_dp.reporting.compare import BUDGETS, compare
-from ddpm_dp.reporting.publish import path_file
+from ddpm_dp.reporting.publish import path_file, publish
 from ddpm_dp.sampling import sample
 from ddpm_dp.solver import solve
 from ddpm_dp.statistics import Measured
@@ -69,7 +69,7 @@ def demo(out: Path, config: TrainConfig, device: str | None = None) -> None:
 
     variance = "analytic"  # the variance that the rest shows: the best single number
     paths = paths_of[variance]
-    path_file(measured, {32: paths["DP"][32]}, variance).save(out / "path_32.json")
+    publish(path_file(measured, {32: paths["DP"][32]}, variance), out / "path_32.json")
     figure, ax = plt.subplots(figsize=(9, 3.2))
     plotting.chosen_timesteps(ax, {K: paths["DP"][K] for K in SHEET_BUDGETS})
     ax.set_title(f"Timesteps that the DP chooses ({variance} variance)")
