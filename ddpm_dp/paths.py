@@ -198,9 +198,9 @@ class PathFile:
                     raise ValueError(
                         f"{file} lists sigmas under K = {K} that do not descend to 0 in K steps; make the file again."
                     )
-            shape = content.pop("shape", None)
-            known = {"paths": paths, "sigmas": sigmas, "bits_per_dim": bits, "held_out": held_out}
-            return cls(**known, shape=None if shape is None else tuple(shape), **content)
+            if content.get("shape") is not None:
+                content["shape"] = tuple(content["shape"])
+            return cls(paths=paths, bits_per_dim=bits, held_out=held_out, sigmas=sigmas, **content)
         except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{file} is not a paths file of this version; make it again with `ddpm-dp solve`."

@@ -97,7 +97,7 @@ _REASON_OF = {name: reason for reason, names in REASONS.items() for name in name
 def require_known(name: str) -> None:
     """Raise ValueError, in one sentence, for the name of a scheduler's class that is none of a DDPM."""
     if name not in (*OWN, *SAMPLERS):
-        raise ValueError(f"A {name} {_REASON_OF.get(name, _UNKNOWN)}.")
+        raise ValueError(f"{name} {_REASON_OF.get(name, _UNKNOWN)}.")
 
 
 def require_ddpm(scheduler: Any) -> None:
@@ -119,7 +119,7 @@ def require_ddpm(scheduler: Any) -> None:
             "A UNet was given without its scheduler; give the DDPMScheduler that it was trained with, too."
         )
     require_known(name)
-    raise ValueError(f"A {name} {_instead(scheduler)}.")
+    raise ValueError(f"{name} {_instead(scheduler)}.")
 
 
 def _instead(scheduler: Any) -> str:

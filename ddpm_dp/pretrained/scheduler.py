@@ -45,12 +45,14 @@ VARIANCE_OF = {
 
 
 class Settings(NamedTuple):
-    """What a scheduler says of the model; a `Pretrained` says the same, under the same names."""
+    """What a scheduler says of the model, under the names of `Pretrained`; and the variance it walks with by itself."""
 
     noise: NoiseSchedule
     predicts: str
     clip: float | None
     variance: str
+    walks: str | None  # None: DDIM
+    cells: Cells | None = None  # what is fitted of that
 
 
 class PathScheduler(SchedulerMixin, ConfigMixin):
@@ -66,7 +68,8 @@ class PathScheduler(SchedulerMixin, ConfigMixin):
         images = pipeline(num_inference_steps=8).images
 
     Load with DDPMPipeline what a DDIMPipeline has saved: the latter's constructor replaces every scheduler by a
-    DDIMScheduler, whose steps are even, and stops with an error here.
+    DDIMScheduler, whose steps are even, and stops with an error here. From the hub, diffusers (0.42) takes no pipeline
+    that names a class of another library: load the folder that `huggingface_hub.snapshot_download(id)` gives.
 
     Args:
         path: [0, t_1, ..., T].
@@ -80,7 +83,8 @@ class PathScheduler(SchedulerMixin, ConfigMixin):
         cells: for a fitted variance, what was fitted (`ReverseVariance.fitted_cells`). Not in scheduler_config.json but
             in path_scheduler.safetensors, at the path's timesteps.
 
-    Raises ValueError for a wrong path, schedule, name or range, and for a fitted variance without `cells`.
+    Raises ValueError for a wrong path, schedule, name or range, a variance that needs a second output of the network
+    that it has not, and a fitted variance without `cells`.
     """
 
     # diffusers leaves out, without a warning, those of our settings that only these have: the two made up below.
@@ -103,12 +107,18 @@ class PathScheduler(SchedulerMixin, ConfigMixin):
         self.noise = NoiseSchedule(np.asarray(abar, np.float64))
         self.path = as_path(path, self.noise.T)
         XHAT_0.named(prediction_type)
-        FAMILIES.named(model_variance)
+        second = FAMILIES.named(model_variance).output
         if clip_sample_range is not None and not (np.isreal(clip_sample_range) and clip_sample_range > 0):
             raise ValueError(
                 f"clip_sample_range = {clip_sample_range!r}; expected a number above 0, or None for none at all."
             )
-        if variance is not None and FAMILIES.named(variance).fitted and cells is None:
+        family = None if variance is None else FAMILIES.named(variance).reading(second)
+        if family and family.output not in (None, second):
+            raise ValueError(
+                f"variance = {variance!r} reads a second output {family.output} of the network, which this model does "
+                "not have; take another family."
+            )
+        if family and family.fitted and cells is None:
             raise ValueError(
                 f"variance = {variance!r} was asked for without the numbers that were fitted; make it with "
                 "path_scheduler(model, path, variance, statistics), or load the folder with from_pretrained."
@@ -261,27 +271,24 @@ def path_scheduler(
         images = pipeline(num_inference_steps=8).images
         pipeline.save_pretrained("folder")
     """
-    said = model if isinstance(model, Pretrained) else read_scheduler(model)
-    walks, cells = variance, None
-    if isinstance(model, Pretrained):
-        walks = variance or model.variance
-    elif statistics is not None:
+    known = isinstance(model, Pretrained)
+    said = model if known else read_scheduler(model)
+    own = model.variance if known else said.walks
+    if statistics is not None and not known:
         raise ValueError(
             f"A {type(model).__name__} was given with statistics, but only the network's weights tell whether they "
             "belong together; give what from_diffusers made of the pipeline."
         )
-    elif isinstance(model, PathScheduler) and variance in (None, model.config.variance):
-        walks, cells = model.config.variance, model.cells
-        if cells is not None and not np.isin(path, model.path).all():
-            raise ValueError(
-                "This PathScheduler has the fitted numbers of its own path alone; give what from_diffusers made of the "
-                "pipeline, the variance and the training statistics."
-            )
-    elif not isinstance(model, DDIMScheduler):
-        walks = variance or said.variance
+    walks = own if variance is None else variance
+    cells = None if known or walks != own else said.cells
+    if cells is not None and not np.isin(path, model.path).all():
+        raise ValueError(
+            "This PathScheduler has the fitted numbers of its own path alone; give what from_diffusers made of the "
+            "pipeline, the variance and the training statistics."
+        )
     if walks is not None and cells is None:
         family = FAMILIES.named(walks).reading(FAMILIES.named(said.variance).output)
-        cells = family.fitted_cells(statistics, model.id if isinstance(model, Pretrained) else "")
+        cells = family.fitted_cells(statistics, model.id if known else "")
     return PathScheduler(
         path,
         said.noise.abar,
@@ -301,7 +308,8 @@ def read_scheduler(scheduler: Any) -> Settings:
     require_ddpm(scheduler)
     config = scheduler.config
     if isinstance(scheduler, PathScheduler):
-        return Settings(scheduler.noise, config.prediction_type, config.clip_sample_range, config.model_variance)
+        predicts, clip, own = (config[name] for name in ("prediction_type", "clip_sample_range", "model_variance"))
+        return Settings(scheduler.noise, predicts, clip, own, config["variance"], scheduler.cells)
     target = XHAT_0.named(config.prediction_type)
     if config.thresholding:
         raise ValueError(
@@ -316,7 +324,8 @@ def read_scheduler(scheduler: Any) -> Settings:
         )
     noise = NoiseSchedule(np.concatenate([[1.0], scheduler.alphas_cumprod.cpu().double().numpy()]))
     clip = float(config.clip_sample_range) if config.clip_sample else None
-    return Settings(noise, target.name, clip, VARIANCE_OF[variance_type])
+    variance = VARIANCE_OF[variance_type]
+    return Settings(noise, target.name, clip, variance, None if isinstance(scheduler, DDIMScheduler) else variance)
 
 
 def _at_path(cells: Cells, path: np.ndarray) -> Cells:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
+from diffusers.pipelines.pipeline_loading_utils import _get_custom_components_and_folders
 from safetensors.torch import load_file, save_file
 
 import ddpm_dp
@@ -94,8 +95,10 @@ def test_every_family_is_walked_saved_and_pickled(fitted, tmp_path, monkeypatch)
         pickled = pickle.loads(pickle.dumps(loaded))
         for each in (ready, loaded, pickled, copy.deepcopy(ready), path_scheduler(ready, PATH)):
             assert torch.equal(walked(each, pipeline.unet, monkeypatch), expected), name
-    with pytest.raises(ValueError, match="output u"):
-        walked(path_scheduler(denoiser, PATH, "predicted"), pipeline.unet, monkeypatch)
+    with pytest.raises(ValueError, match="reads a second output u of the network"):
+        path_scheduler(denoiser, PATH, "predicted")
+    with pytest.raises(ValueError, match="reads a second output v of the network"):
+        path_scheduler(DDPMScheduler(num_train_timesteps=T), PATH, "learned")
 
 
 def test_diffusers_own_list_ends_with_noise_that_the_path_scheduler_leaves_out(case, monkeypatch):
@@ -272,6 +275,10 @@ def test_a_hub_id_is_read_from_the_hubs_cache(fitted, tmp_path, monkeypatch):
     options = {"subfolder": "scheduler", "cache_dir": tmp_path, "local_files_only": True}
     loaded = PathScheduler.from_pretrained("lab/digits", **options)
     assert loaded.path.tolist() == PATH and loaded.cells.name == "spectral"
+    # whole pipelines from folders alone: diffusers wants the class's file in the repository, or its own class
+    index = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["ddpm_dp", "PathScheduler"]}
+    with pytest.raises(ValueError, match=r"scheduler/ddpm_dp\.py .*does not exist in lab/digits"):
+        _get_custom_components_and_folders("lab/digits", index, ["scheduler/scheduler_config.json"])
 
 
 def test_the_name_needs_no_diffusers_until_it_is_used():
