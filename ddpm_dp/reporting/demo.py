@@ -89,6 +89,7 @@ def demo(out: Path, config: TrainConfig, device: str | None = None) -> None:
         "timesteps.png": "the timesteps that the DP chose for each budget",
         "samples.png": "samples along even, quadratic and DP paths, from the same noise",
         "path_32.json": "the best path of 32 steps",
+        "path_32.card.md": "its card, to publish with it",
         "train.npz, test.npz": "the measured statistics: all that pricing and searching need",
         "model.safetensors": "the trained model, for ddpm_dp.load",
     }.items():
