@@ -17,7 +17,7 @@ _HOME = {
     "costs": ("StepCosts", "bits_per_dim", "step_costs", "weighted_costs"),
     "datasets": ("Dataset", "load_dataset"),
     "reporting.compare": ("compare",),
-    "reporting.publish": ("path_file",),
+    "reporting.publish": ("path_file", "publish"),
     "files": ("shipped",),
     "likelihood": ("negative_elbo",),
     "measuring.loop": ("measure",),
@@ -25,10 +25,10 @@ _HOME = {
     "models.exact": ("MixtureDenoiser",),
     "models.trained": ("Model", "load"),
     "noise": ("NoiseSchedule",),
-    "paths": ("PathFile", "as_path", "to_diffusers", "to_improved_diffusion"),
+    "paths": ("PathFile", "as_path", "to_diffusers", "to_improved_diffusion", "to_sigmas"),
     "pretrained.edm": ("edm_noise_levels",),
     "pretrained.functions": ("from_eps",),  # the first name of `from_function`
-    "pretrained.scheduler": ("path_scheduler",),
+    "pretrained.scheduler": ("PathScheduler", "path_scheduler"),
     "quality": ("frechet_distance", "wasserstein2"),
     "sampling": ("ddim", "sample"),
     "solver": ("Frontier", "certify", "solve"),
@@ -42,6 +42,9 @@ _ROOM_OF = {name: room for room, names in _HOME.items() for name in names}
 _ROOM_OF |= {name: f"pretrained.{room}" for room, name in (source.home.split(":") for source in SOURCES.values())}
 
 __all__ = [*_ROOM_OF]
+
+# A saved pipeline says that its scheduler is ["ddpm_dp", "PathScheduler"]; diffusers wants its base class there, too.
+_ROOM_OF["SchedulerMixin"] = "pretrained.scheduler"
 
 
 def __getattr__(name: str) -> Any:

@@ -181,11 +181,12 @@ def _load(options: Options) -> Any:
 
 def solve(options: Options) -> None:
     from ddpm_dp.reporting.compare import BUDGETS
-    from ddpm_dp.reporting.publish import path_file
+    from ddpm_dp.reporting.publish import card_of, path_file, publish
     from ddpm_dp.solver import solve as run
     from ddpm_dp.statistics import Measured
 
-    with claimed(options.out, [file for file in (options.statistics, options.held_out) if file]):
+    inputs = [file for file in (options.statistics, options.held_out) if file]
+    with claimed(options.out, inputs), claimed(card_of(options.out), inputs):
         measured = Measured.load(options.statistics, options.held_out)
         T = measured.train.T
         budgets = options.budgets or [K for K in BUDGETS if K <= T] or [*range(1, T + 1)]
@@ -193,10 +194,12 @@ def solve(options: Options) -> None:
         best = run(costs, max(budgets))
         chosen = {K: best.path(K) for K in budgets}
         file = path_file(measured, chosen, options.variance, options.objective, options.decoder)
-        file.save(options.out, options.overwrite)
+        card = publish(file, options.out, options.overwrite)
     if measured.doubt:
         print(f"Held-out bits/dim: {measured.doubt}")
-    print(f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}.")
+    print(
+        f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}; {card.name} tells how to use it."
+    )
 
 
 def evaluate(options: Options) -> None:
@@ -419,7 +422,7 @@ def _parser() -> argparse.ArgumentParser:
         "--held-out", type=Path, help="what `measure --split test` wrote: adds held-out bits/dim to the file"
     )
     sub.add_argument("--budgets", type=int, nargs="+", metavar="K", help="default: 4 8 16 32 64 128 256")
-    out_option(sub, "the paths' .json file")
+    out_option(sub, "the paths' .json file; a card to publish with it, .card.md, is written beside")
 
     sub = command(evaluate, "price chosen and handcrafted paths on held-out images, in bits/dim")
     sub.add_argument("statistics", type=Path, help="what `measure --split test --fitted ...` wrote")

@@ -1,8 +1,30 @@
-"""A timestep path [0, t_1, ..., T]: the check that every function asks for, its file, and other libraries' forms."""
+"""A timestep path [0, t_1, ..., T]: the check that every function asks for, its file, and other libraries' forms.
 
-from dataclasses import dataclass, fields
+The paths file is JSON, one object, to publish beside a model; any program can read it. Format 4:
+
+| key | holds |
+|---|---|
+| `ddpm_dp_paths` | 4, the format |
+| `T` | how many timesteps the model was trained with |
+| `variance` | the family of reverse variances that the paths were chosen for |
+| `objective` | what they minimise, in words |
+| `decoder`, `decoder_words` | the decoder's name, and its convention in words: a bits/dim means nothing without it |
+| `model_id`, `data_id` | SHA-256 of the model (weights, noise schedule, settings) and of the images chosen on |
+| `shape`, `levels` | of one image, channels first; its grey levels, null for continuous data |
+| `images`, `held_out_images` | how many images the paths were chosen on, and how many others priced them (null: none) |
+| `bits_per_dim` | {K: negative ELBO on the images chosen on, in bits/dim} |
+| `held_out` | {K: [the same on held-out images, its standard error]}; {} if none were measured |
+| `paths` | {K: [0, t_1, ..., T]}, K + 1 timesteps, ascending; diffusers counts from 0, so its t is t - 1 |
+| `sigmas` | {K: [sigma_T / alpha_T, ..., 0]}, descending, the same path as K + 1 noise levels; {} if alpha_T = 0 |
+
+Keys K are decimal strings, as JSON wants; a standard error of null is that of a single image, infinite. `seal` is the
+SHA-256 of the file (`ddpm_dp.files.seal`): with another one, or without, the file is refused. Format 3, which still
+loads, lacked `shape`, `levels`, `images`, `held_out_images`, `sigmas` and `seal`.
+"""
+
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +32,10 @@ from numpy.typing import ArrayLike
 from ddpm_dp.files import schema
 from ddpm_dp.files.texts import read_object, write_object
 
-FORMAT, SEALED = 5, 5  # now, and since when files are sealed; formats 3 and 4 still load
+if TYPE_CHECKING:
+    from ddpm_dp.noise import NoiseSchedule
+
+FORMAT = 4  # sealed; format 3, which still loads, was not
 
 
 def as_path(path: ArrayLike, T: int) -> np.ndarray:
@@ -44,8 +69,9 @@ def to_diffusers(path: ArrayLike) -> list[int]:
     """A path as diffusers takes it: descending and counted from 0, [0, t_1, ..., T] -> [T - 1, ..., t_1 - 1].
 
     For schedulers with `set_timesteps(timesteps=...)`. `DDPMScheduler` is right at every jump, but for one: if t_1 > 1,
-    its last step adds noise to xhat_0, with fixed_large as much as x_{t_1} had, sigma_{t_1}; with fixed_small none to
-    speak of. `path_scheduler` adds none, and serves DDIMScheduler and pipelines, which take no such list.
+    its last step adds noise to xhat_0. With fixed_large that is as much as x_{t_1} had, sigma_{t_1}; with learned_range
+    up to that, as the network says; with fixed_small none to speak of. `path_scheduler` adds none, and serves
+    DDIMScheduler and pipelines, which take no such list.
 
     Raises ValueError if it is not a path.
 
@@ -66,6 +92,34 @@ def to_improved_diffusion(path: ArrayLike) -> set[int]:
     return set(to_diffusers(path))
 
 
+def to_sigmas(path: ArrayLike, noise: "NoiseSchedule") -> np.ndarray:
+    """A path as k-diffusion's and EDM's samplers take it: (K + 1,) noise levels sigma_t / alpha_t, descending to 0.
+
+    They walk z_t = x_t / alpha_t = x_0 + (sigma_t / alpha_t) eps with a denoiser D(z, sigma) = xhat_0(alpha_t z, t).
+    k-diffusion's `sample_euler_ancestral` on these levels is `ddpm_dp.sample` with `posterior`, its `sample_euler` and
+    EDM's Euler step without churn are `ddpm_dp.ddim`; a second-order sampler has no counterpart here. Start from
+    z_T = x_T / alpha_T: standard normal noise times sqrt(1 + sigmas[0]^2), where they take sigmas[0].
+
+    Args:
+        path: [0, t_1, ..., T].
+        noise: the model's schedule, `model.noise` or `statistics.noise`.
+
+    Raises ValueError if it is not a path to the schedule's T, or if alpha_T = 0 (zero terminal SNR): no level is then
+    high enough.
+
+    >>> from ddpm_dp.noise import NoiseSchedule
+    >>> to_sigmas([0, 1, 2], NoiseSchedule([1.0, 0.8, 0.2]))
+    array([2. , 0.5, 0. ])
+    """
+    steps = as_path(path, noise.T)[::-1]
+    if noise.alpha[steps[0]] == 0:
+        raise ValueError(
+            "alpha_T = 0 (zero terminal SNR): x_T is noise alone, which no finite noise level is; use a sampler that "
+            "takes timesteps."
+        )
+    return noise.sigma[steps] / noise.alpha[steps]
+
+
 def _ending_where_it_ends(path: ArrayLike) -> np.ndarray:
     """Check a path whose T is not known: it is its last entry."""
     return as_path(path, int(np.ravel(path)[-1]) if np.size(path) else 0)
@@ -73,7 +127,10 @@ def _ending_where_it_ends(path: ArrayLike) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PathFile:
-    """Chosen paths, one for each budget K, and where they come from; made by `path_file`."""
+    """Chosen paths, one for each budget K, and where they come from; made by `path_file`.
+
+    The file's format is told in `ddpm_dp.paths`. What an older file does not say is None, or empty.
+    """
 
     paths: dict[int, np.ndarray]
     T: int
@@ -85,6 +142,11 @@ class PathFile:
     data_id: str
     bits_per_dim: dict[int, float]  # the negative ELBO of each path on the images that it was chosen on
     held_out: dict[int, tuple[float, float]]  # the same on held-out images, and its standard error; {} if not measured
+    sigmas: dict[int, np.ndarray] = field(default_factory=dict)  # `to_sigmas` of each path; {} if there are none
+    shape: tuple[int, ...] | None = None
+    levels: int | None = None
+    images: int | None = None
+    held_out_images: int | None = None
 
     def save(self, file: str | Path, replace: bool = True) -> Path:
         """Write JSON, whole or not at all; with `replace=False` a file of other contents is kept (`write_whole`)."""
@@ -95,13 +157,8 @@ class PathFile:
             K: (bits, error if error < np.inf else None) for K, (bits, error) in self.held_out.items()
         }
         content["paths"] = {str(K): [int(t) for t in path] for K, path in self.paths.items()}
-        # one path a line: a file that people read
-        return write_object(
-            file,
-            content,
-            lambda text: text.replace("], ", "],\n  ").replace('"paths": {', '\n"paths": {\n  '),
-            replace,
-        )
+        content["sigmas"] = {str(K): [float(sigma) for sigma in levels] for K, levels in self.sigmas.items()}
+        return write_object(file, content, _on_lines, replace)
 
     @classmethod
     def load(cls, file: str | Path) -> "PathFile":
@@ -121,13 +178,20 @@ class PathFile:
             raise ValueError(f"{file} is not a whole paths file ({reason}); make it with `ddpm-dp solve`.") from error
 
 
+def _on_lines(text: str) -> str:
+    """One path a line: a file that people read."""
+    text = text.replace("], ", "],\n  ")
+    for name in ("paths", "sigmas"):
+        text = text.replace(f'"{name}": {{', f'\n"{name}": {{\n  ')
+    return text
+
+
 def _fields(content: dict[str, Any], sealed: bool) -> dict[str, Any]:
     """The fields of a PathFile. Raises ValueError unless they are there, each of its type and in its range."""
-    version = schema.whole_from(content, "ddpm_dp_paths", 3, FORMAT)
-    if version >= SEALED and not sealed:
+    if schema.whole_from(content, "ddpm_dp_paths", 3, FORMAT) == FORMAT and not sealed:
         raise ValueError("its checksum is missing")
     T = schema.whole_from(content, "T", 2, 2**31)
-    known = {name: schema.typed(content, name, str) for name in WORDS}
+    known: dict[str, Any] = {name: schema.typed(content, name, str) for name in WORDS}
     paths, held_out = {}, {}
     for K, path in schema.typed(content, "paths", dict[str, list[int]]).items():
         if not all(0 <= t <= T for t in path):
@@ -143,7 +207,25 @@ def _fields(content: dict[str, Any], sealed: bool) -> dict[str, Any]:
         held_out[_budget(K, T)] = (pair[0], np.inf if pair[1] is None else pair[1])
     if not bits.keys() <= paths.keys() or not held_out.keys() <= paths.keys():
         raise ValueError("it has prices of paths that it does not hold")
-    return known | {"T": T, "paths": paths, "bits_per_dim": bits, "held_out": held_out}
+    known |= {"T": T, "paths": paths, "bits_per_dim": bits, "held_out": held_out}
+    return known if content["ddpm_dp_paths"] < FORMAT else known | _since_4(content, paths)
+
+
+def _since_4(content: dict[str, Any], paths: dict[int, np.ndarray]) -> dict[str, Any]:
+    """The fields that format 3 lacked."""
+    sigmas = {}
+    for K, levels in schema.typed(content, "sigmas", dict[str, list[float]]).items():
+        if K not in map(str, paths) or len(levels) != int(K) + 1 or levels[-1] != 0 or not (np.diff(levels) < 0).all():
+            raise ValueError(f"sigmas of K = {K[:20]} do not descend to 0 in as many steps")
+        sigmas[int(K)] = np.array(levels, np.float64)
+    shape = schema.typed(content, "shape", tuple[int, ...] | None)
+    if shape is not None and not all(1 <= length <= 2**31 for length in shape):
+        raise ValueError(f"shape = {shape}; expected lengths of 1 or more")
+    for name in ("levels", "images", "held_out_images"):
+        if schema.typed(content, name, int | None) is not None:
+            schema.whole_from(content, name, 1, 2**63)
+    counted = {name: content[name] for name in ("levels", "images", "held_out_images")}
+    return counted | {"sigmas": sigmas, "shape": None if shape is None else tuple(shape)}
 
 
 WORDS = ("variance", "objective", "decoder", "decoder_words", "model_id", "data_id")

@@ -10,9 +10,13 @@ from tqdm.auto import tqdm
 
 from ddpm_dp.checks import whole
 from ddpm_dp.models.denoiser import Denoiser, Prediction
+from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.paths import as_path
-from ddpm_dp.statistics import DenoisingStatistics
-from ddpm_dp.variances import FAMILIES
+from ddpm_dp.statistics import Cells, DenoisingStatistics
+from ddpm_dp.variances import FAMILIES, ReverseVariance
+
+# x_s from (t, s, x_t, what the denoiser answered there, where the standard normal draw comes from).
+Step = Callable[[int, int, Tensor, Prediction, Callable[[], Tensor]], Tensor]
 
 
 def sample(
@@ -53,20 +57,8 @@ def sample(
     >>> sample(ddpm_dp.load("digits"), [0, 100, 1000], n=4, progress=False).shape
     torch.Size([4, 1, 8, 8])
     """
-    noise = denoiser.noise
     family = FAMILIES.named(variance).reading(denoiser.second)
-    cells = family.fitted_cells(statistics, denoiser.id)
-
-    def step(t: int, s: int, x_t: Tensor, prediction: Prediction, draw: Callable[[], Tensor]) -> Tensor:
-        if s == 0:
-            return prediction.x0
-        q, basis = noise.posterior(t, s), family.basis(denoiser.shape, t, cells)
-        rho = torch.as_tensor(family.log_rho(noise, t, s, cells, family.see(prediction))).exp()
-        std = (float(q.variance) * rho).sqrt().to(x_t)
-        # White noise is white in any basis; turned, the same draw gives alike images under all reverse variances.
-        spread = basis.images(std * basis.coefficients(draw()))
-        return float(q.x0) * prediction.x0 + float(q.xt) * x_t + spread
-
+    step = ancestral_step(denoiser.noise, denoiser.shape, family, family.fitted_cells(statistics, denoiser.id))
     return _walk(denoiser, path, n, step, labels, seed, randn, callback, progress)
 
 
@@ -85,13 +77,34 @@ def ddim(
 
     eps_hat = (x_t - alpha_t xhat_0) / sigma_t. Arguments, result and errors as in `sample`; only x_T is random.
     """
-    noise = denoiser.noise
+    step = ddim_step(denoiser.noise)
+    return _walk(denoiser, path, n, step, labels, seed, randn, callback, progress)
+
+
+def ancestral_step(noise: NoiseSchedule, shape: tuple[int, ...], family: ReverseVariance, cells: Cells | None) -> Step:
+    """A draw from p(x_s | x_t) for images of that shape; xhat_0 at s = 0. `cells` are what a fitted family needs."""
+
+    def step(t: int, s: int, x_t: Tensor, prediction: Prediction, draw: Callable[[], Tensor]) -> Tensor:
+        if s == 0:
+            return prediction.x0
+        q, basis = noise.posterior(t, s), family.basis(shape, t, cells)
+        rho = torch.as_tensor(family.log_rho(noise, t, s, cells, family.see(prediction))).exp()
+        std = (float(q.variance) * rho).sqrt().to(x_t)
+        # White noise is white in any basis; turned, the same draw gives alike images under all reverse variances.
+        spread = basis.images(std * basis.coefficients(draw()))
+        return float(q.x0) * prediction.x0 + float(q.xt) * x_t + spread
+
+    return step
+
+
+def ddim_step(noise: NoiseSchedule) -> Step:
+    """DDIM's step, which draws nothing; xhat_0 at s = 0, where alpha_0 = 1 and sigma_0 = 0."""
 
     def step(t: int, s: int, x_t: Tensor, prediction: Prediction, draw: Callable[[], Tensor]) -> Tensor:
         eps_hat = (x_t - float(noise.alpha[t]) * prediction.x0) / float(noise.sigma[t])
         return float(noise.alpha[s]) * prediction.x0 + float(noise.sigma[s]) * eps_hat
 
-    return _walk(denoiser, path, n, step, labels, seed, randn, callback, progress)
+    return step
 
 
 @torch.no_grad()
@@ -99,7 +112,7 @@ def _walk(
     denoiser: Denoiser,
     path: ArrayLike,
     n: int,
-    step: Callable[[int, int, Tensor, Prediction, Callable[[], Tensor]], Tensor],
+    step: Step,
     labels: ArrayLike | None,
     seed: int,
     randn: Callable[[tuple[int, ...]], Tensor] | None,

@@ -24,7 +24,7 @@ from ddpm_dp.noise import NoiseSchedule
 
 FORMAT = 2
 PARTS = ("average.", "weight.", "exp_avg.", "exp_avg_sq.")  # of a training checkpoint: all shaped as the weights are
-TYPES = ("F16", "F32", "F64")
+TYPES = ("F16", "F32", "F64", "I64")
 ABAR, MOMENT = "noise.abar", "second_moment"
 
 

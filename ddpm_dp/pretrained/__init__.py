@@ -57,7 +57,7 @@ SOURCES = Registry(
             "diffusers: a pipeline (folder, hub id or object), or a UNet and its scheduler",
             "pipelines:from_diffusers",
             "from_diffusers(pipeline)",
-            "to_diffusers(path), a list; path_scheduler(scheduler, path), for pipelines and DDIM",
+            "path_scheduler(model, path), for pipelines, DDIM and any family; to_diffusers(path), a list",
         ),
         Source(
             "improved-diffusion",
@@ -78,7 +78,7 @@ SOURCES = Registry(
             "any function that predicts the noise, x_0 or v",
             "functions:from_function",
             'from_function(function, noise, shape, id="run 7")',
-            "the path itself",
+            "the path itself; to_sigmas(path, noise), noise levels for k-diffusion's and EDM's samplers",
         ),
     ],
 )

@@ -3,19 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from torch import nn
 
-from ddpm_dp.noise import NoiseSchedule
-from ddpm_dp.pretrained.network import XHAT_0, Pretrained
-from ddpm_dp.pretrained.scheduler import require_ddpm
-
-# diffusers' variance types that mean something for a jump of any length, and what they are called here.
-VARIANCE_OF = {
-    "fixed_small": "posterior",
-    "fixed_small_log": "posterior",
-    "fixed_large": "beta",
-    "learned_range": "learned",
-}
+from ddpm_dp.pretrained.network import Pretrained
+from ddpm_dp.pretrained.refusals import require_ddpm, require_known
+from ddpm_dp.variances import FAMILIES
 
 
 def from_diffusers(
@@ -45,14 +37,14 @@ def from_diffusers(
         model = from_diffusers("google/ddpm-cifar10-32").to("cuda")
         statistics = measure(model, images)
     """
-    diffusers = _diffusers()
+    from ddpm_dp.pretrained.scheduler import read_scheduler  # says so where diffusers is not installed
+
     if isinstance(model, (str, Path)):
-        model = _read_pipeline(diffusers, str(model))
-    unet = getattr(model, "unet", model)
+        model = _read_pipeline(str(model))
     scheduler = getattr(model, "scheduler", None) if scheduler is None else scheduler
-    extra = sorted(set(getattr(model, "components", {})) - {"unet", "scheduler"})
-    _refuse_components(extra, type(unet).__name__, type(scheduler).__name__)
-    noise, options = _read_scheduler(scheduler)
+    _refuse_parts(sorted(set(getattr(model, "components", {})) - {"unet", "scheduler"}))
+    said = read_scheduler(scheduler)
+    unet = _bare(getattr(model, "unet", model))
     config = unet.config
     if config.class_embed_type is not None:
         raise ValueError(
@@ -62,39 +54,50 @@ def from_diffusers(
     classes = config.num_class_embeds
     if config.sample_size is None:
         raise ValueError("This UNet does not say its image size; call unet.register_to_config(sample_size=...) first.")
+    channels = config.in_channels * (2 if FAMILIES.named(said.variance).output else 1)
+    if config.out_channels != channels:
+        raise ValueError(
+            f"This UNet takes {config.in_channels} channels and answers with {config.out_channels}; expected "
+            f"{channels} for the variance of its scheduler ({said.variance}): either part of its input is a condition, "
+            "which has no bound on images, or it was trained with another scheduler."
+        )
     size = (config.sample_size,) * 2 if isinstance(config.sample_size, int) else config.sample_size
     return Pretrained(
         lambda x, t, labels=None: unet(x, t, class_labels=labels, return_dict=False)[0],
-        noise,
+        said.noise,
         (config.in_channels, *size),
         levels,
         time=lambda t: t - 1,
         settings="diffusers",
+        predicts=said.predicts,
+        clip=said.clip,
+        variance=said.variance,
         module=unet,
         n_classes=classes - 1 if classes and guidance is not None else classes,  # the last is none of them
         guidance=guidance,
-        **options,
     )
 
 
-def _diffusers() -> Any:
-    try:
-        import diffusers
-    except ImportError as error:
-        raise ImportError("diffusers is not installed here; run: pip install 'ddpm-dp[pretrained]'") from error
-    return diffusers
+def _read_pipeline(name: str) -> Any:
+    """Read a pipeline, after a look at its index: only diffusers' own classes and PathScheduler are ever built."""
+    import diffusers
 
+    import ddpm_dp
 
-def _read_pipeline(diffusers: Any, name: str) -> Any:
-    """Read a pipeline, after a look at its index: only diffusers' own classes are ever built."""
     try:
         index = diffusers.DDPMPipeline.load_config(name)
         parts = {part: entry for part, entry in index.items() if isinstance(entry, (list, tuple))}
-        unet, scheduler = (tuple(parts.pop(part, ("", "nothing"))) for part in ("unet", "scheduler"))
-        foreign = next((library for library, _ in (unet, scheduler) if library not in ("diffusers", "")), None)
-        if foreign:
-            raise ValueError(f"{name} takes its classes from {foreign!r}, not diffusers; give the objects instead.")
-        _refuse_components(sorted(part for part, entry in parts.items() if entry[0]), unet[1], scheduler[1])
+        unet, (library, scheduler) = (parts.pop(part, ("diffusers", None)) for part in ("unet", "scheduler"))
+        _refuse_parts(sorted(part for part, (library, _) in parts.items() if library))
+        for foreign, known in ((unet[0], ("diffusers",)), (library, ("diffusers", "ddpm_dp"))):
+            if foreign not in (*known, None):
+                raise ValueError(f"{name} takes its classes from {foreign!r}, not diffusers; give the objects instead.")
+        if scheduler:
+            # By itself and first: where it is refused the weights need not be read.
+            require_known(scheduler)
+            kind = getattr(ddpm_dp if library == "ddpm_dp" else diffusers, scheduler)
+            require_ddpm(kind.from_pretrained(name, subfolder="scheduler"))
+        _require_unet(unet[1])
         return diffusers.DDPMPipeline.from_pretrained(name, low_cpu_mem_usage=False)
     except OSError as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
@@ -102,36 +105,41 @@ def _read_pipeline(diffusers: Any, name: str) -> Any:
         raise OSError(f"No diffusers pipeline could be read from {name!r}: {reason}{hub}.") from error
 
 
-def _refuse_components(extra: list[str], unet: str, scheduler: str) -> None:
-    """Raise ValueError, with the reason, for a pipeline whose pieces cannot be priced."""
+def _refuse_parts(extra: list[str]) -> None:
+    """Raise ValueError for a pipeline that has more than a network and a scheduler."""
     if extra:
         raise ValueError(
-            f"This pipeline also has {', '.join(extra)}: it is latent or conditional, and its bound would not be one "
-            "on images; expected a UNet2DModel on pixels and a scheduler, nothing else."
+            f"This pipeline also has {', '.join(extra)}: its network works on latents, with a condition or on no "
+            "images at all, and has no bound on images; expected a UNet2DModel on pixels and a scheduler, nothing else."
         )
-    if unet != "UNet2DModel":
-        raise ValueError(
-            f"A {unet} was given as the network; expected a UNet2DModel (give any other network as a function eps(x_t, "
-            "t) to `from_eps`)."
-        )
-    require_ddpm(scheduler)
 
 
-def _read_scheduler(scheduler: Any) -> tuple[NoiseSchedule, dict[str, Any]]:
-    """The noise schedule, and what the model's output means, from a DDPMScheduler or DDIMScheduler."""
-    config = scheduler.config
-    target = XHAT_0.named(config.prediction_type)
-    if config.thresholding:
+def _require_unet(name: str | None) -> None:
+    """Raise ValueError for the name of another network's class."""
+    if name != "UNet2DModel":
         raise ValueError(
-            "Dynamic thresholding rescales each image by a quantile of itself and is not supported; build the "
-            "scheduler with thresholding=False, and sample with it, too."
+            f"{f'A {name}' if name else 'Nothing'} was given as the network; expected a UNet2DModel (give any other "
+            "network as a function eps(x_t, t) to `from_function`)."
         )
-    variance_type = config.get("variance_type", "fixed_small")  # a DDIMScheduler has none
-    if variance_type not in VARIANCE_OF:
+
+
+def _bare(network: Any) -> Any:
+    """The UNet2DModel inside what torch wraps around it: compiled, parallel, averaged; the weights are the same.
+
+    Raises ValueError for other networks, and for an EMAModel, which has weights but no network.
+    """
+    from diffusers import UNet2DModel
+    from diffusers.training_utils import EMAModel
+
+    if isinstance(network, EMAModel):
         raise ValueError(
-            f"variance_type = {variance_type!r} has no meaning for a step of more than one timestep; expected one of "
-            f"{', '.join(VARIANCE_OF)}."
+            "An EMAModel was given, which holds averaged weights and no network; call ema.copy_to(unet.parameters()), "
+            "and give the UNet."
         )
-    noise = NoiseSchedule(np.concatenate([[1.0], scheduler.alphas_cumprod.cpu().double().numpy()]))
-    clip = float(config.clip_sample_range) if config.clip_sample else None
-    return noise, {"predicts": target.name, "clip": clip, "variance": VARIANCE_OF[variance_type]}
+    inner = network
+    while not isinstance(inner, UNet2DModel):
+        found = (getattr(inner, name, None) for name in ("_orig_mod", "module"))  # torch.compile's, and the others'
+        inner = next((each for each in found if isinstance(each, nn.Module)), None)
+        if inner is None:
+            _require_unet(type(network).__name__)
+    return inner

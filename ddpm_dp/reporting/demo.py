@@ -18,7 +18,7 @@ from ddpm_dp.models.trained import load
 from ddpm_dp.paths import PathFile
 from ddpm_dp.reporting import plotting
 from ddpm_dp.reporting.compare import BUDGETS, compare
-from ddpm_dp.reporting.publish import path_file
+from ddpm_dp.reporting.publish import path_file, publish
 from ddpm_dp.sampling import sample
 from ddpm_dp.solver import solve
 from ddpm_dp.statistics import DenoisingStatistics, Measured
@@ -33,6 +33,7 @@ FILES = {
     "timesteps.png": "the timesteps that the DP chose for each budget",
     "samples.png": "samples along even, quadratic and DP paths, from the same noise",
     "path_32.json": "the best path of 32 steps",
+    "path_32.card.md": "its card, to publish with it",
     "train.npz": "the measured statistics of training images: all that searching needs",
     "test.npz": "the same of held-out images, for pricing",
     MODEL: "the trained model, for ddpm_dp.load",
@@ -109,7 +110,7 @@ def _demo(out: Path, config: TrainConfig, device: str | None) -> None:
 
     variance = "analytic"  # the variance that the rest shows: the best single number
     paths = paths_of[variance]
-    path_file(measured, {32: paths["DP"][32]}, variance).save(out / "path_32.json")
+    publish(path_file(measured, {32: paths["DP"][32]}, variance), out / "path_32.json")
     figure, ax = plt.subplots(figsize=(9, 3.2))
     plotting.chosen_timesteps(ax, {K: paths["DP"][K] for K in SHEET_BUDGETS})
     ax.set_title(f"Timesteps that the DP chooses ({variance} variance)")

@@ -1,12 +1,15 @@
-"""A file of chosen paths to publish beside the model."""
+"""What is published beside a model: the file of chosen paths, and a card that tells people how to use it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from ddpm_dp.costs import bits_per_dim, step_costs
+from ddpm_dp.files import write_whole
 from ddpm_dp.objectives import OBJECTIVES
-from ddpm_dp.paths import PathFile
+from ddpm_dp.paths import PathFile, to_sigmas
+from ddpm_dp.reporting.card import card
 from ddpm_dp.reporting.compare import compare, decoder_in_words
 from ddpm_dp.statistics import DenoisingStatistics, Measured, as_measured
 from ddpm_dp.variances import DECODERS
@@ -60,4 +63,27 @@ def path_file(
         data_id=train.data_id,
         bits_per_dim=bits,
         held_out=known,
+        sigmas={K: to_sigmas(path, train.noise) for K, path in paths.items()} if train.noise.alpha[-1] else {},
+        shape=train.shape,
+        levels=train.levels,
+        images=train.n,
+        held_out_images=None if measured.held_out is None else measured.held_out.n,
     )
+
+
+def publish(chosen: PathFile, file: str | Path, replace: bool = True) -> Path:
+    """Write the paths file and, beside it, its card: `timesteps.json` and `timesteps.card.md`. Returns the card's path.
+
+    Each is written whole or not at all; with `replace=False` a file of other contents is kept. Raises OSError if that
+    cannot be done.
+    """
+    written = chosen.save(file, replace)
+    text = card(chosen, written.name)
+    return write_whole(
+        card_of(written), lambda temporary: temporary.write_text(text, encoding="utf-8"), replace=replace
+    )
+
+
+def card_of(file: Path) -> Path:
+    """Where the card of a paths file stands."""
+    return file.with_suffix(".card.md")

@@ -6,6 +6,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.schedulers import scheduling_ddpm
 
 from ddpm_dp import from_diffusers
+from ddpm_dp.pretrained import scheduler as path_scheduler_module
 
 T = 16
 PATH = [0, 3, 4, 7, 12, 16]  # uneven, and its first timestep is not 1
@@ -59,6 +60,7 @@ def made(name: str):
 
 
 def from_list(monkeypatch, draws) -> None:
-    """Let DDPMScheduler.step take its noise from a list, one draw a step."""
+    """Let the steps of DDPMScheduler and PathScheduler take their noise from a list, one draw a step."""
     remaining = iter(draws)
-    monkeypatch.setattr(scheduling_ddpm, "randn_tensor", lambda shape, **_: next(remaining))
+    for module in (scheduling_ddpm, path_scheduler_module):
+        monkeypatch.setattr(module, "randn_tensor", lambda shape, **_: next(remaining))

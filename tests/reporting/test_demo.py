@@ -12,7 +12,7 @@ def test_demo_writes_what_it_says(tmp_path, capsys):
     demo(tmp_path, TrainConfig(T=130, steps=20, width=16, depth=1), device="cpu")
     printed = capsys.readouterr().out
     figures, files = {"bits_per_dim.png", "timesteps.png", "samples.png"}, {"path_32.json", "train.npz", "test.npz"}
-    assert {file.name for file in tmp_path.iterdir()} == {*figures, *files, "model.safetensors"}
+    assert {file.name for file in tmp_path.iterdir()} == {*figures, *files, "model.safetensors", "path_32.card.md"}
     assert printed.count("Held-out bits/dim") == printed.count("\n   130") == len(SCALAR) and "make lab" in printed
     assert len(PathFile.load(tmp_path / "path_32.json").paths[32]) == 33
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
