@@ -16,10 +16,10 @@ The paths file is JSON, one object, to publish beside a model; any program can r
 | `held_out` | {K: [the same on held-out images, its standard error]}; {} if none were measured |
 | `paths` | {K: [0, t_1, ..., T]}, K + 1 timesteps, ascending; diffusers counts from 0, so its t is t - 1 |
 | `sigmas` | {K: [sigma_T / alpha_T, ..., 0]}, descending, the same path as K + 1 noise levels; {} if alpha_T = 0 |
+| `seal` | SHA-256 of all the file's other bytes (`ddpm_dp.files.seal`): with another one, the file is refused |
 
-Keys K are decimal strings, as JSON wants; a standard error of null is that of a single image, infinite. `seal` is the
-SHA-256 of the file (`ddpm_dp.files.seal`): with another one, or without, the file is refused. Format 3, which still
-loads, lacked `shape`, `levels`, `images`, `held_out_images`, `sigmas` and `seal`.
+Keys K are decimal strings, as JSON wants; a standard error of null is that of a single image, infinite. Format 3, which
+still loads, lacked `shape`, `levels`, `images`, `held_out_images`, `sigmas` and `seal`.
 """
 
 from dataclasses import dataclass, field, fields

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,8 +93,13 @@ def test_paths_file(tmp_path):
         file.write_text(broken)
         with pytest.raises(ValueError, match="not a whole paths file"):
             PathFile.load(file)
-    for broken in (text.replace("2.5, 1.1", "1.1, 2.5"), text.replace("[8.0, 0.0]", "[8.0]")):
-        file.write_text(broken)
+    for broken in (
+        {4: sigmas[4][[0, 2, 1, 3, 4]]},
+        {1: sigmas[1][:1]},
+        {4: sigmas[4] + 1},
+        {2: np.array([1.0, 0.5, 0])},
+    ):
+        replace(chosen, sigmas=broken).save(file)
         with pytest.raises(ValueError, match="do not descend to 0"):
             PathFile.load(file)
 

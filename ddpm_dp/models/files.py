@@ -24,7 +24,7 @@ from ddpm_dp.noise import NoiseSchedule
 
 FORMAT = 2
 PARTS = ("average.", "weight.", "exp_avg.", "exp_avg_sq.")  # of a training checkpoint: all shaped as the weights are
-TYPES = ("F16", "F32", "F64", "I64")
+FLOATS = ("F16", "F32", "F64")
 ABAR, MOMENT = "noise.abar", "second_moment"
 
 
@@ -51,10 +51,11 @@ def save_sealed(path: str | Path, tensors: Mapping[str, Tensor], kind: str, head
 class Sealed:
     """An open .safetensors file: its header, and the types and shapes of its tensors before any is read.
 
-    Raises ValueError if the file is not whole, or of another kind or format; OSError if it cannot be read.
+    Raises ValueError if the file is not whole, of another kind or format, or has tensors of other types than `types`;
+    OSError if it cannot be read.
     """
 
-    def __init__(self, path: Path, kind: str, format: int):
+    def __init__(self, path: Path, kind: str, format: int, types: tuple[str, ...] = FLOATS):
         whole = seal.is_whole(path)
         if whole is False:
             raise ValueError("its checksum is another than when it was written")
@@ -76,8 +77,8 @@ class Sealed:
         slices = {name: self._file.get_slice(name) for name in self._file.keys()}
         self.types = {name: each.get_dtype() for name, each in slices.items()}
         self.shapes = {name: tuple(each.get_shape()) for name, each in slices.items()}
-        if wrong := next((name for name, dtype in self.types.items() if dtype not in TYPES), None):
-            raise ValueError(f"{wrong} has type {self.types[wrong]}; expected one of {', '.join(TYPES)}")
+        if wrong := next((name for name, dtype in self.types.items() if dtype not in types), None):
+            raise ValueError(f"{wrong} has type {self.types[wrong]}; expected one of {', '.join(types)}")
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them. Raises ValueError if an old file's are not those that were written."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ddpm_dp.models.files import Sealed, save_sealed
+from ddpm_dp.models.files import FLOATS, Sealed, save_sealed
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.paths import as_path, to_diffusers
 from ddpm_dp.pretrained.network import XHAT_0, Pretrained
@@ -356,17 +356,17 @@ def _read(file: Path, path: ArrayLike, entries: int) -> Cells:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing, which holds the fitted numbers; copy the whole folder.")
     try:
-        opened = Sealed(file, KIND, FORMAT)
+        opened = Sealed(file, KIND, FORMAT, (*FLOATS, "I64"))  # cells have whole numbers, too
         tensors, about = opened.tensors(), opened.header["about"]
+        timesteps = tensors.pop("timesteps").numpy()
     except (ValueError, KeyError) as error:
         raise ValueError(f"{file} is not a whole file of fitted numbers ({error}); copy or make it again.") from error
-    timesteps = tensors.pop("timesteps").numpy()
-    if not np.array_equal(timesteps, np.asarray(path)[1:]):
+    if not np.array_equal(timesteps, on_path := np.asarray(path)[1:]):
         raise ValueError(f"{file} was fitted for another path than scheduler_config.json has; copy both again.")
     rows = {}
     for name, tensor in tensors.items():
         rows[name] = np.zeros((entries, *tensor.shape[1:]), tensor.numpy().dtype)
-        rows[name][timesteps] = tensor.numpy()
+        rows[name][on_path] = tensor.numpy()
     maps = {name: rows.pop(name) for name in about["maps"]}
     nothing = np.zeros_like(rows["fitted"])
     return Cells(about["cells"], nothing, nothing, output=about["output"], basis=about["basis"], maps=maps, **rows)

@@ -250,7 +250,7 @@ def test_fitted_numbers_of_another_model_or_path_are_refused(fitted, tmp_path):
     flipped[-9] ^= 1
     for content, said, reason in [
         (whole[:-5], text, "not a whole file"),
-        (bytes(flipped), text, "damaged"),
+        (bytes(flipped), text, "its checksum is another"),
         ((tmp_path / "bare.safetensors").read_bytes(), text, "not a whole file"),
         (whole, text.replace(" 12,", " 11,"), "fitted for another path"),
         (whole, DDPMScheduler().to_json_string(), "expected a saved PathScheduler"),

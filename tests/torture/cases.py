@@ -123,6 +123,7 @@ STATISTICS = {
     "data_id": TEXT,
     "fitted_on": TEXT,
     "seed": [*INT, 2**64],
+    "n_classes": [*SOME, 0],
     "about": [*OBJECT, {"code": []}, {"code": {}}],
     "cells": [*OBJECT, {}, {"all": 1}, {"all": {}}, {"other": {"basis": "pixels", "output": None}}],
     "cells/all": OBJECT,
@@ -207,7 +208,7 @@ def _crafted_arrays(wrong: dict[str, list[Any]]) -> Change:
 
 
 PATHS = {
-    "ddpm_dp_paths": [*INT, 2, 6],
+    "ddpm_dp_paths": [*INT, 2, 5],
     "T": [*INT, 0, 1, 11, 13],
     "variance": TEXT,
     "objective": TEXT,
@@ -218,6 +219,18 @@ PATHS = {
     "bits_per_dim": [*OBJECT, {"2": "1"}, {"2": None}, {"2": [1]}, {"3": 1.0}, {"2.0": 1.0}, {"": 1.0}, {"-2": 1.0}],
     "held_out": [*OBJECT, {"2": 1}, {"2": [1]}, {"2": [1, 2, 3]}, {"2": [None, 1]}, {"2": ["1", 1]}, {"x": [1, 1]}],
     "paths": [*OBJECT, {"2": 1}, {"2": []}, {"2": [0, 12]}, {"1": [0, 11]}, {"1": [12, 0]}, {"2": [0, 5.0, 12]}],
+    "sigmas": [
+        *OBJECT,
+        {"2": 1},
+        {"2": [1.0, 0.5, 0.5]},
+        {"2": [1.0, 2.0, 0]},
+        {"2": [1.0, 0]},
+        {"3": [3.0, 2.0, 1.0, 0]},
+    ],
+    "shape": ["1", {}, 1, True, [0], [-2], [2.5], ["2"], DEEP],
+    "levels": [*SOME, 0],
+    "images": [*SOME, 0],
+    "held_out_images": [*SOME, 0],
     "paths/2": [*TEXT, [0, 0, 12], [0, 13, 12], [1, 5, 12], [0, 10**30, 12], [0, "5", 12], [False, 5, 12]],
 }
 
