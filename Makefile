@@ -74,12 +74,18 @@ test-latest:
 	$(MAKE) -k nightly VENV=.venv-latest CONSTRAINTS=.venv-latest/constraints.txt; failed=$$?; \
 	.venv-latest/bin/python .ci/newer.py; exit $$failed
 
-# The lowest versions that pyproject.toml allows: the quick tests in an environment of their own. Where pip knows PyPI alone, the
-# lowest torch is a CUDA build of gigabytes; `make test-lowest LOWEST=torch=2.13.0` takes another one.
+# The lowest versions that pyproject.toml allows, as uv finds them: the quick tests in an environment of their own. Where pip
+# knows PyPI alone, the lowest torch is a CUDA build of gigabytes: `make test-lowest TORCH=2.13.0` takes another one.
 test-lowest:
-	rm -rf .venv-lowest && mkdir .venv-lowest
-	$(PYTHON) .ci/lowest.py $(LOWEST) > .venv-lowest/constraints.txt
-	$(MAKE) fast VENV=.venv-lowest CONSTRAINTS=.venv-lowest/constraints.txt
+	rm -rf .venv-lowest
+	$(MAKE) .venv-lowest/lowest.txt VENV=.venv-lowest
+	$(MAKE) fast VENV=.venv-lowest CONSTRAINTS=.venv-lowest/lowest.txt
+
+$(VENV)/lowest.txt:
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) uv
+	echo $(if $(TORCH),torch==$(TORCH)) > $(VENV)/given.txt
+	$(BIN)/uv pip compile -q --resolution lowest-direct --all-extras -c $(VENV)/given.txt -o $@ pyproject.toml
 
 # What is published, dist/: a source archive and a wheel (tests/test_wheel.py looks into both). A release has a tag, which must
 # be the version's.

@@ -1,6 +1,7 @@
 """What git keeps of a notebook's outputs: all that the book shows, and none where students are to write.
 
-`python .ci/outputs.py NOTEBOOK ...` says what is wrong; pre-commit calls it for the notebooks of a commit, the tests for all.
+`python .ci/outputs.py NOTEBOOK ...` says what is wrong; pre-commit calls it for what is committed,
+the tests for all.
 """
 
 import json
