@@ -5,9 +5,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
-BIN := $(VENV)/bin
+# Windows (make from Chocolatey, in the bash of Git) has another folder for programs.
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo lab test quick nightly lint types unit notebooks book test-latest bench data fashion tiny-imagenet clean explorer browser assignments torture
+.PHONY: demo lab test quick fast nightly lint types unit notebooks book dist test-latest test-lowest bench data fashion tiny-imagenet clean explorer browser assignments torture
 
 demo: $(VENV)/ready
 	$(BIN)/ddpm-dp demo --out out
@@ -31,7 +32,9 @@ nightly: test
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # At every save: all but what is marked slow or nightly (pyproject.toml says why).
-quick: lint types $(VENV)/all
+quick: lint types fast
+
+fast: $(VENV)/all
 	$(PYTEST) -m "not slow and not browser $(TIER)"
 
 lint: $(VENV)/all
@@ -75,6 +78,27 @@ test-latest:
 	$(MAKE) -k nightly VENV=.venv-latest CONSTRAINTS=.venv-latest/constraints.txt; failed=$$?; \
 	.venv-latest/bin/python .ci/newer.py; exit $$failed
 
+# The lowest versions that pyproject.toml allows, as uv finds them: the quick tests in an environment of their own. Where pip
+# knows PyPI alone, the lowest torch is a CUDA build of gigabytes: `make test-lowest TORCH=2.13.0` takes another one.
+test-lowest:
+	rm -rf .venv-lowest
+	$(MAKE) .venv-lowest/lowest.txt VENV=.venv-lowest
+	$(MAKE) fast VENV=.venv-lowest CONSTRAINTS=.venv-lowest/lowest.txt
+
+$(VENV)/lowest.txt:
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) uv
+	echo $(if $(TORCH),torch==$(TORCH)) > $(VENV)/given.txt
+	$(BIN)/uv pip compile -q --resolution lowest-direct --all-extras -c $(VENV)/given.txt -o $@ pyproject.toml
+
+# What is published, dist/: a source archive and a wheel (tests/test_wheel.py looks into both). A release has a tag, which must
+# be the version's.
+dist: $(VENV)/all
+	$(BIN)/python -c 'import os, sys, ddpm_dp; v = f"v{ddpm_dp.__version__}"; tag = os.environ.get("TAG", v); sys.exit(tag != v and f"The tag is {tag}, the version {v}: set ddpm_dp.__version__, or tag again.")'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+
 # Times and memory of the search, and what measuring and training cost beside the network: to benchmarks/results/.
 bench: $(VENV)/all
 	$(BIN)/python benchmarks/solver.py
@@ -113,7 +137,7 @@ tiny-imagenet: $(VENV)/all
 	$(BIN)/ddpm-dp report $(TINY_OUT)
 
 clean:
-	rm -rf .venv .venv-latest out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-latest .venv-lowest out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # pip compiles one file after the other: that is left to all cores afterwards. (Some files are no Python on purpose.)
 INSTALL = $(BIN)/python -m pip install --no-compile -c $(CONSTRAINTS)

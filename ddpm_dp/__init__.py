@@ -9,6 +9,9 @@ from typing import Any
 
 from ddpm_dp.pretrained import SOURCES
 
+# The one place of the version: pyproject.toml reads it here, and tests hold CITATION.cff and CHANGELOG.md against it.
+__version__ = "0.2.0.dev0"
+
 # Threads that wait should sleep: spinning, as is OpenMP's habit, they slow small networks many times over on a busy
 # machine. OpenMP asks when torch is first imported, so it must be said here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

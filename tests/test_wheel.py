@@ -1,9 +1,13 @@
-"""The wheel, as `pip install` finds it."""
+"""What is published: the wheel, as `pip install` finds it, and the source archive."""
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tarfile
+import tomllib
+from email import message_from_bytes
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from zipfile import ZipFile
@@ -12,19 +16,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
-
-SIX_LINES = """
 import ddpm_dp
-images = ddpm_dp.load_dataset("digits").train[:20]
-model  = ddpm_dp.load("digits")
-stats  = ddpm_dp.measure(model, images)
-costs  = ddpm_dp.step_costs(stats, variance="analytic")
-best   = ddpm_dp.solve(costs, budgets=256)
-path   = best.path(32)
-images = ddpm_dp.sample(model, path, n=4)
-assert images.shape == (4, 1, 8, 8) and len(path) == 33, (images.shape, path)
-"""
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 FEW_LINES = """
 import ddpm_dp
@@ -57,12 +52,25 @@ CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT]
+def published(tmp_path_factory) -> Path:
+    """A folder with both, made as `make dist` makes them: the wheel from the source archive."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", folder, ROOT]
     subprocess.run(command, check=True, capture_output=True, cwd=folder, env=CLEAN)
-    (file,) = folder.glob("*.whl")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(published) -> Path:
+    (file,) = published.glob("*.whl")
     return file
+
+
+def kept(*folders: str) -> set[str]:
+    """The clone's files, but those that git ignores."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *folders]
+    files = subprocess.check_output(listed, cwd=ROOT, text=True).split("\0")
+    return {file for file in files if file and (ROOT / file).is_file()}
 
 
 def run_in(folder: Path, python: str | Path, code: str, **environment: str) -> None:
@@ -73,25 +81,63 @@ def run_in(folder: Path, python: str | Path, code: str, **environment: str) -> N
     assert str(folder) in printed and str(ROOT) not in printed
 
 
+def first_lines() -> str:
+    """The README's lines of Python that make a path."""
+    return re.search(r"```python\n(import ddpm_dp\n.*?ddpm_dp\.solve.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+
+
 @pytest.mark.slow
-def test_the_wheel_has_every_file_of_the_package(wheel, tmp_path):
+def test_the_wheel_has_the_files_of_the_package_its_data_and_no_more(wheel, tmp_path):
     """Unpacked alone, it has what the clone has, and finds it; what it imports is this environment's."""
     with ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    for folder in ("ddpm_dp", "data"):
-        listed = subprocess.check_output(["git", "ls-files", "-z", folder], cwd=ROOT, text=True)
-        for file in filter(None, listed.split("\0")):
-            there = tmp_path / "ddpm_dp" / Path(file).relative_to("ddpm_dp" if folder == "ddpm_dp" else ".")
-            assert there.read_bytes() == (ROOT / file).read_bytes(), file
+        there = {name for name in archive.namelist() if ".dist-info/" not in name}
+    clone = {file if file.startswith("ddpm_dp/") else f"ddpm_dp/{file}": file for file in kept("ddpm_dp", "data")}
+    assert there == set(clone) and "ddpm_dp/py.typed" in there
+    for name, file in clone.items():
+        assert (tmp_path / name).read_bytes() == (ROOT / file).read_bytes(), file
     run_in(tmp_path, sys.executable, FEW_LINES, PYTHONPATH=str(tmp_path))
+
+
+@pytest.mark.slow
+def test_the_wheel_says_what_it_is(wheel):
+    with ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        said = message_from_bytes(archive.read(name))
+        licences = [
+            archive.read(f"{Path(name).parent.as_posix()}/licenses/{file}") for file in PROJECT["license-files"]
+        ]
+    assert said["Version"] == ddpm_dp.__version__ and said["Requires-Python"] == PROJECT["requires-python"]
+    assert licences == [(ROOT / file).read_bytes() for file in PROJECT["license-files"]]
+    asked = {Requirement(line) for line in said.get_all("Requires-Dist") if "extra ==" not in line}
+    assert asked == {Requirement(line) for line in PROJECT["dependencies"]}
+
+
+@pytest.mark.slow
+def test_the_source_archive_is_the_clone(published):
+    (file,) = published.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        there = {name.partition("/")[2] for name in archive.getnames()}
+    assert there == kept() | {"PKG-INFO"}
+
+
+@pytest.mark.slow
+def test_an_index_would_take_both(published):
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *published.iterdir()], check=True)
 
 
 @pytest.mark.nightly  # installs torch, and compiles the search anew
 def test_the_wheel_works_in_an_empty_environment(wheel, tmp_path):
+    """The README's first lines, on some images; the command; no dependency that another one contradicts."""
     run = {"check": True, "capture_output": True, "env": CLEAN}
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], **run)
-    python = tmp_path / "venv" / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
-    subprocess.run([*pip, "torch"], **run)  # first, and pinned: see the Makefile
-    subprocess.run([*pip, wheel], **run)
-    run_in(tmp_path, python, SIX_LINES)
+    programs = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    pip = [programs / "python", "-m", "pip"]
+    install = [*pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
+    subprocess.run([*install, "torch"], **run)  # first, and pinned: see the Makefile
+    subprocess.run([*install, wheel], **run)
+    subprocess.run([*pip, "check"], **run)
+    lines, some = re.subn(r"(load_dataset\(.+\)\.train)$", r"\1[:20]", first_lines(), flags=re.M)
+    version = "from importlib.metadata import version; assert version('ddpm-dp') == ddpm_dp.__version__"
+    run_in(tmp_path, programs / "python", f"{lines}\nassert samples.shape[1:] == images.shape[1:]\n{version}")
+    assert some == 1 and "solve" in subprocess.run([programs / "ddpm-dp", "--help"], text=True, **run).stdout
