@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "ddpm_dp"
 
 # From the bottom to the top: a room imports from lower floors only, never from its own or a higher one.
 FLOORS = [
-    ["registry", "checks", "files", "gaussians", "processes"],
+    ["registry", "checks", "files", "memory", "compiling", "gaussians", "processes"],
     ["noise", "outputs", "paths"],
     ["strides", "solver", "datasets"],
     ["statistics", "models"],
@@ -33,7 +33,7 @@ FLOORS = [
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 # Reading, pricing and searching, and all names that the command line lists, without torch.
-TORCH_FREE = ("checks", "cli", "costs", "datasets", "experiments", "files", "noise", "objectives", "outputs", "paths",
+TORCH_FREE = ("checks", "cli", "costs", "datasets", "experiments", "files", "memory", "noise", "objectives", "outputs", "paths",
               "registry", "solver", "statistics", "strides", "variances")  # fmt: skip
 BUT = {"experiments.jobs", "experiments.run"}  # these do the work
 

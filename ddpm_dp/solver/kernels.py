@@ -15,12 +15,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ddpm_dp.compiling import compiled as compiled_with
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Parents = NDArray[np.unsignedinteger]
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")  # numpy's division: x / 0 is inf or nan, no exception
+compiled = compiled_with()
 inlined = njit(forceinline=True, nogil=True, error_model="numpy")  # a call costs a sixth of the time: arrays are wide
 
 
@@ -242,7 +244,7 @@ def log_affine_layers(
 
 # Curves, for `CurveCosts` ---------------------------------------------------------------------------------------------
 
-fused = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})  # a * x + b rounds once, not twice
+fused = compiled_with(fastmath={"contract"})  # a * x + b rounds once, not twice
 fused_inline = njit(forceinline=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ddpm_dp.checks import whole
 from ddpm_dp.solver.attached import AttachedCosts
-from ddpm_dp.solver.memory import refuse_beyond_memory
+from ddpm_dp.memory import refuse_beyond_memory
 from ddpm_dp.solver.methods import METHODS
 from ddpm_dp.solver.searchable import Searchable, as_costs, as_table
 

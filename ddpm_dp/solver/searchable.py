@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ddpm_dp.solver.attached import AttachedCosts
 from ddpm_dp.solver.costs import Costs, FormCosts, TableCosts
-from ddpm_dp.solver.memory import refuse_beyond_memory
+from ddpm_dp.memory import refuse_beyond_memory
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ddpm_dp import memory
 from ddpm_dp.solver import (
     AffineCosts,
     CurveCosts,
@@ -19,7 +20,6 @@ from ddpm_dp.solver import (
     TableCosts,
     certify,
     kernels,
-    memory,
     methods,
     solve,
 )

@@ -1,10 +1,10 @@
-"""solver/memory.py: the machine's memory or the container's, whichever is less."""
+"""memory.py: the machine's memory or the container's, whichever is less."""
 
 import math
 
 import pytest
 
-from ddpm_dp.solver import memory
+from ddpm_dp import memory
 
 GIB = 2**30
 MACHINE = {"proc/meminfo": f"MemTotal: 99 kB\nMemAvailable:   {10 * 2**20} kB\n"}
