@@ -1,6 +1,6 @@
 """numba's compiler, with a cache that helps where it can and stops nobody where it cannot.
 
-Compiled code is kept beside the package, or in the user's cache ($NUMBA_CACHE_DIR names another folder). Where no folder
+Compiled code is kept beside the package, or in the user's cache ($NUMBA_CACHE_DIR names another folder). Where none
 can be written, none is known to be the user's, the disk is full or a file is damaged, the code is compiled in memory:
 some seconds more at each start, the same answers. One line says so.
 """
@@ -30,8 +30,8 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         dispatcher = njit(nogil=True, error_model="numpy", **options)(function)
         try:
             dispatcher._cache = _Cache(function)  # what cache=True does, with numba's own class
-        except (RuntimeError, OSError) as error:  # the first: numba has tried all its places
-            _say(str(error))
+        except (RuntimeError, OSError):  # the first: numba has tried all its places
+            _say("no folder for compiled code can be written; $NUMBA_CACHE_DIR may name one")
         return dispatcher
 
     return compiler

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm_dp.memory import available_memory
 from ddpm_dp.registry import Registry
 from ddpm_dp.solver.costs import AffineCosts, Costs, CurveCosts, LogAffineCosts, TableCosts
-from ddpm_dp.memory import available_memory
 
 # numba, which `kernels` compiles with, is imported where it is first needed: importing the solver does not wait for it.
 
