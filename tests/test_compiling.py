@@ -3,6 +3,8 @@
 import errno
 import importlib.util
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from numba.core import caching
 
 from ddpm_dp import compiling
+from tests.places import WORKED, places
 
 PROGRAM = """
 from ddpm_dp.compiling import compiled
@@ -88,3 +91,12 @@ def test_no_place_that_can_be_written_is_told_once(module, monkeypatch, capsys):
     assert module()(np.ones(3)) == 3
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "compiles in memory" in told
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(sys.platform != "linux", reason="the users and rights of Linux")
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs util-linux")
+def test_a_read_only_package_works_for_a_user_without_a_home_or_a_name(tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)  # pytest's are for one user alone
+    assert [came for _, came in places(tmp_path, 1)] == [WORKED] * 3
