@@ -33,7 +33,7 @@ def read_only(folder: Path) -> Path:
 
 
 def places(folder: Path, n: int) -> Iterator[tuple[str, str]]:
-    """`solve`, once each, where nothing but the folder of its output can be written, for a user without a home or a name."""
+    """`solve`, once each, where only the folder of its output can be written, for a user without a home or a name."""
     installed, out = read_only(folder), folder / "out"
     out.mkdir()
     out.chmod(0o777)
