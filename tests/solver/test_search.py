@@ -427,7 +427,7 @@ def test_refuses_methods():
 
 def test_refuses_what_does_not_fit_into_memory(monkeypatch):
     costs = realistic(posterior, 2000)
-    monkeypatch.setattr(memory, "available_memory", lambda: 2**20)
+    monkeypatch.setattr(memory, "available_memory", lambda device=None: 2**20)
     with pytest.raises(ValueError, match="T = 2000 with K = 2000 takes 0.00755 GiB and 0.000977 GiB are available"):
         solve(costs)
     with pytest.raises(ValueError, match="A table of T = 2000 takes 0.0298 GiB"):
