@@ -4,6 +4,7 @@ What can be chosen, and the words for it, come from the registries.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 from ddpm_dp.datasets import DATASETS
 from ddpm_dp.experiments import EXPERIMENTS
 from ddpm_dp.files import claimed, finished
+from ddpm_dp.memory import ran_out
 from ddpm_dp.models.architectures import NETWORKS
 from ddpm_dp.noise import SCHEDULES
 from ddpm_dp.objectives import OBJECTIVES
@@ -52,14 +54,22 @@ class UsageError(ValueError):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. A wrong input ends with one sentence and exit status 2, not with a traceback."""
-    command = None
+    command, lower = None, ""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # it is not under pytest, in a notebook or in a window without console
+            stream.reconfigure(errors="backslashreplace")  # the name of a file may not fit the terminal's alphabet
     try:
         options = _parser().parse_args(arguments)
-        command = options.command
+        command, lower = options.command, options.lower
         options.run(options)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         command = error.command if isinstance(error, UsageError) else command
         print(f"ddpm-dp {command}: {error}" if command else f"ddpm-dp: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        print(f"ddpm-dp {command}: memory ran out; lower {lower}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -339,10 +349,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     examples = {line.split()[1]: line.strip() for line in EXAMPLE.splitlines() if line.startswith("  ")}
 
-    def command(run: Callable[[Options], None], text: str) -> argparse.ArgumentParser:
+    def command(run: Callable[[Options], None], text: str, lower: str) -> argparse.ArgumentParser:
+        """A command; `lower` says what to lower where memory is too small for it."""
         example = examples[run.__name__]
         sub = commands.add_parser(run.__name__, help=text, description=text, epilog=f"example: {example}")
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, lower=lower)
         return sub
 
     def data_path_option(sub: argparse.ArgumentParser) -> None:
@@ -380,7 +391,11 @@ def _parser() -> argparse.ArgumentParser:
             "stands for none; part of the model: give the same to `measure` and `sample`",
         )
 
-    sub = command(train, "train a DDPM; interrupted, the same command goes on from its last checkpoint")
+    sub = command(
+        train,
+        "train a DDPM; interrupted, the same command goes on from its last checkpoint",
+        "--batch-size, --width, --depth or --T",
+    )
     data_options(sub)
     out_option(sub, "the model's .safetensors file")
     sub.add_argument(
@@ -396,7 +411,11 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
     device_option(sub)
 
-    sub = command(measure, "measure a model's denoising error; interrupted, the same command goes on where it was")
+    sub = command(
+        measure,
+        "measure a model's denoising error; interrupted, the same command goes on where it was",
+        "--batch-size, --images or --timesteps",
+    )
     model_options(sub)
     data_options(sub)
     sub.add_argument("--split", choices=("train", "test"), default="train", help="default: train")
@@ -413,7 +432,7 @@ def _parser() -> argparse.ArgumentParser:
     out_option(sub, "the statistics' .npz file")
     device_option(sub)
 
-    sub = command(solve, "find the best path for each budget, exactly")
+    sub = command(solve, "find the best path for each budget, exactly", "the largest of --budgets")
     sub.add_argument("statistics", type=Path, help="what `measure` wrote, of training images")
     _choice(sub, "--variance", FAMILIES, "the reverse variance", default="analytic")
     _choice(sub, "--decoder", DECODERS, "the variance of the last step, p(x_0 | x_t)", default="fitted")
@@ -421,14 +440,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--held-out", type=Path, help="what `measure --split test` wrote: adds held-out bits/dim to the file"
     )
-    sub.add_argument("--budgets", type=int, nargs="+", metavar="K", help="default: 4 8 16 32 64 128 256")
+    sub.add_argument("--budgets", type=int, nargs="+", metavar="K", help="default: 4 8 16 32 64 128 256, up to T")
     out_option(sub, "the paths' .json file; a card to publish with it, .card.md, is written beside")
 
-    sub = command(evaluate, "price chosen and handcrafted paths on held-out images, in bits/dim")
+    sub = command(
+        evaluate,
+        "price chosen and handcrafted paths on held-out images, in bits/dim",
+        "the number of timesteps that were measured",
+    )
     sub.add_argument("statistics", type=Path, help="what `measure --split test --fitted ...` wrote")
     sub.add_argument("paths", type=Path, help="what `solve` wrote")
 
-    sub = command(sample, "sample along a path and write a picture")
+    sub = command(sample, "sample along a path and write a picture", "-n")
     model_options(sub)
     sub.add_argument("paths", type=Path, help="what `solve` wrote")
     sub.add_argument("-K", type=int, required=True, help="how many steps")
@@ -445,10 +468,18 @@ def _parser() -> argparse.ArgumentParser:
     out_option(sub, "the picture's .png file")
     device_option(sub)
 
-    sub = command(report, "the paper's Table 3: every path, budget and reverse variance, for several models")
+    sub = command(
+        report,
+        "the paper's Table 3: every path, budget and reverse variance, for several models",
+        "the number of models in the folder",
+    )
     sub.add_argument("folder", type=Path, help="fashion-mnist, or a folder with a folder for each model")
 
-    sub = command(explorer, "a page to play with: drag the steps, see what they cost and make, beat the DP")
+    sub = command(
+        explorer,
+        "a page to play with: drag the steps, see what they cost and make, beat the DP",
+        "the number of models",
+    )
     sub.add_argument(
         "models",
         nargs="*",
@@ -467,13 +498,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--open", action="store_true", help="and open it in the browser")
 
-    sub = command(experiment, "train and measure all models of an experiment; interrupted, it goes on where it was")
+    sub = command(
+        experiment,
+        "train and measure all models of an experiment; interrupted, it goes on where it was",
+        "the batch size in its .toml file",
+    )
     _choice(sub, "name", EXPERIMENTS, "the experiment")
     data_path_option(sub)
     sub.add_argument("--out", type=Path, help="folder to write to; default: out/NAME")
     device_option(sub)
 
-    sub = command(demo, "the whole job on the digits data set, 2 to 5 minutes on two CPU cores")
+    sub = command(
+        demo, "the whole job on the digits data set, 2 to 5 minutes on two CPU cores", "nothing: close other programs"
+    )
     sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")
     overwrite_option(sub)
     sub.add_argument("--steps", type=int, default=6000, help="training steps; default: 6000")

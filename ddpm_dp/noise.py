@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ddpm_dp.checks import whole
+from ddpm_dp.memory import refuse_beyond_memory
 from ddpm_dp.registry import Registry
 
 Timesteps = int | np.integer | np.ndarray  # one, or an array of them
@@ -66,12 +67,12 @@ class NoiseSchedule:
     @classmethod
     def linear(cls, T: int = 1000) -> "NoiseSchedule":
         """Ho et al.'s betas, 1e-4 to 0.02 at T = 1,000; for another T scaled by 1000 / T (Nichol & Dhariwal 2021)."""
-        return cls.from_betas(np.linspace(1e-4, 0.02, whole(T, "T", 21, what="timesteps")) * 1000 / T)
+        return cls.from_betas(np.linspace(1e-4, 0.02, _timesteps(T, 21)) * 1000 / T)
 
     @classmethod
     def cosine(cls, T: int = 1000) -> "NoiseSchedule":
         """abar_t = f(t) / f(0), f(t) = cos^2((t/T + 0.008) / 1.008 * pi/2), betas at most 0.999 (Nichol & Dhariwal)."""
-        f = np.cos((np.arange(whole(T, "T", 2, what="timesteps") + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
+        f = np.cos((np.arange(_timesteps(T, 2) + 1) / T + 0.008) / 1.008 * np.pi / 2) ** 2
         return cls.from_betas(np.minimum(1 - f[1:] / f[:-1], 0.999))
 
     @property
@@ -107,6 +108,13 @@ class NoiseSchedule:
         return Posterior(
             x0=self.alpha[s] * (1 - keep) / self.sigma2[t], xt=np.sqrt(keep) * share, variance=(1 - keep) * share
         )
+
+
+def _timesteps(T: object, least: int) -> int:
+    """T, if it is a number of timesteps whose schedule fits into memory: eight arrays at once while it is made."""
+    T = whole(T, "T", least, what="timesteps")
+    refuse_beyond_memory(64 * T, f"A schedule of T = {T:,}", "lower T")
+    return T
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Sampling along any timestep path."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ddpm_dp.checks import whole
+from ddpm_dp.memory import refuse_beyond_memory
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.paths import as_path
@@ -121,6 +123,8 @@ def _walk(
 ) -> Tensor:
     ends = as_path(path, denoiser.noise.T)
     of_samples = denoiser.labels(labels, whole(n, "n", what="samples"))
+    # A draw in float64, and x_t, xhat_0 and their mean in float32, at least; the network takes more.
+    refuse_beyond_memory(20 * n * math.prod(denoiser.shape), f"n = {n:,} samples", "lower n")
     if randn is None:
         rng = torch.Generator().manual_seed(seed)  # on the CPU, so that every device sees the same numbers
         randn = partial(torch.randn, generator=rng, dtype=torch.float64)

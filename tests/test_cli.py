@@ -1,10 +1,15 @@
 """The command line: what each command writes, what it says of a wrong input, and its help."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import ddpm_dp
 from ddpm_dp import DenoisingStatistics, PathFile, load
@@ -71,6 +76,52 @@ def test_command_line_makes_each_file(made, capsys):
         and PathFile.load(made / "mse.json").objective == "MSE reweighting"
     )
     assert f"{bits:.3f} ({error:.3f})" in printed and "fitted on training images" in printed and "360 images" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ("train two-moons --T 100000000000000 --out {out}/x", "T = 100,000,000,000,000 takes .* lower T"),
+        ("train two-moons --width 100000000 --out {out}/x", "width 100,000,000 and depth 3 takes .* lower width or"),
+        ("train digits --network unet --width 10000000000 --out {out}/x", "lower width or depth"),
+        ("train two-moons --depth 10000000000 --out {out}/x", "depth 10,000,000,000 takes .* lower width or depth"),
+        ("train two-moons --batch-size 100000000000000 --out {out}/x", "A batch of .* takes .* lower batch_size"),
+        ("sample {made}/model.safetensors {made}/paths.json -K 4 -n 1000000000000 --statistics {made}/train.npz "
+         "--out {out}/x", "n = 1,000,000,000,000 samples takes .* lower n"),
+    ],
+)  # fmt: skip
+def test_what_needs_more_memory_than_there_is_ends_before_it_begins(made, tmp_path, capsys, arguments, says):
+    assert main([word.format(out=tmp_path, made=made) for word in arguments.split()]) == 2
+    said = capsys.readouterr().err
+    assert re.search(says, said) and said.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_memory_that_runs_out_in_spite_of_all_is_a_sentence(made, tmp_path, capsys, monkeypatch):
+    def too_much(*arguments, **options):
+        torch.empty(2**50)
+
+    monkeypatch.setattr("ddpm_dp.reporting.compare.compare", too_much)
+    assert main(["evaluate", str(made / "test.npz"), str(made / "paths.json")]) == 2
+    assert "ddpm-dp evaluate: memory ran out; lower" in capsys.readouterr().err
+    monkeypatch.setattr("ddpm_dp.reporting.compare.compare", lambda *a: (_ for _ in ()).throw(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["evaluate", str(made / "test.npz"), str(made / "paths.json")])
+
+
+def test_a_terminal_without_the_letters_of_a_name_does_not_matter(made, tmp_path):
+    out = tmp_path / "Pfäde ☃.json"
+    command = [sys.executable, "-m", "ddpm_dp", "solve", str(made / "train.npz"), "--budgets", "4", "--out", str(out)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr, out.is_file()) == (0, "", True) and "Pf\\xe4de \\u2603.json" in done.stdout
+
+
+def test_a_chain_of_three_timesteps_has_budgets_too(tmp_path):
+    data, noise = np.random.default_rng(0).standard_normal((8, 2)), ddpm_dp.NoiseSchedule.cosine(3)
+    statistics = ddpm_dp.measure(ddpm_dp.MixtureDenoiser(noise, [[0.5, 0.5]], 0.1), data, progress=False)
+    statistics.save(tmp_path / "train.npz")
+    assert main(["solve", str(tmp_path / "train.npz"), "--out", str(tmp_path / "paths.json")]) == 0
+    assert [*PathFile.load(tmp_path / "paths.json").paths] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ last bit). Within a split the order is mixed, so the first n images are a fair s
 A new data set is a file with its `Source`, and its line in `DATASETS`.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def load_dataset(name: str, *, path: str | Path | None = None, size: int | None 
 
     Raises ValueError for an unknown name, a `path` or `size` that is missing or has no meaning, a file whose contents
     are not what they should be, and fewer than two images; FileNotFoundError if `path` does not exist; ConnectionError
-    if a download fails; OSError if the cache cannot be written.
+    if a download fails; OSError if `path` cannot be read, or the cache not written.
 
     >>> DATASETS["two-moons"].words
     'sklearn.datasets.make_moons with Gaussian noise, rescaled, 10,000 + 2,000 points (2,), continuous'
@@ -48,8 +49,13 @@ def load_dataset(name: str, *, path: str | Path | None = None, size: int | None 
         if option not in source.options:
             others = ", ".join(other.name for other in DATASETS.values() if option in other.options)
             raise ValueError(f"{name} takes no {option}; leave out {option} = {value}, or ask for one of {others}.")
-    if path is not None and not Path(path).exists():
-        raise FileNotFoundError(f"There is nothing at {path}; check the path.")
+    if path is not None:
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(f"There is nothing at {path}; check the path.") from error
+        except OSError as error:
+            raise OSError(f"{path} cannot be read ({error.strerror}); check the rights of its folders.") from error
     needed = {option: declared.words for option, declared in source.options.items() if declared.needed}
     if not needed.keys() <= given.keys():
         wanted = ", and ".join(f"{option}=, {words}" for option, words in needed.items())

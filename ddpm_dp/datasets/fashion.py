@@ -27,12 +27,18 @@ def _read(path: Path | None = None) -> Dataset:
 
 def _images(file: str, sha256: str, folder: Path | None) -> np.ndarray:
     """The images of one of the two files, (n, 1, 28, 28); from `folder` if given, else wherever it is found."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ddpm_dp" / "fashion-mnist"
+    # Relative, and then neither looked into nor written, where nobody knows the user's home: in a container whose user
+    # is just a number, say.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "ddpm_dp" / "fashion-mnist"
     if folder is not None:
         places = [folder]
     else:
         data = os.environ.get("DDPM_DP_DATA")
-        places = ([Path(data), Path(data) / "fashion-mnist"] if data else []) + [FASHION_DEBIAN, cache]
+        places = (
+            ([Path(data), Path(data) / "fashion-mnist"] if data else [])
+            + [FASHION_DEBIAN]
+            + [cache] * cache.is_absolute()
+        )
     found = next((place / file for place in places if (place / file).is_file()), None)
     if found is not None:
         unpacked = unpack(found.read_bytes(), sha256, found)
@@ -41,7 +47,8 @@ def _images(file: str, sha256: str, folder: Path | None) -> np.ndarray:
     else:
         packed = download(FASHION_URL + file, cache / file)
         unpacked = unpack(packed, sha256, FASHION_URL + file)
-        write_whole(cache / file, lambda temporary: temporary.write_bytes(packed))
+        if cache.is_absolute():
+            write_whole(cache / file, lambda temporary: temporary.write_bytes(packed))
     # An idx file: four big-endian numbers (a magic number, n, height, width), then the pixels, one byte each.
     _, n, height, width = np.frombuffer(unpacked, ">u4", count=4)
     return from_levels(np.frombuffer(unpacked, np.uint8, offset=16).reshape(n, 1, height, width), 256)

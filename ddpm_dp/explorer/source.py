@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ class Source(Measured[DenoisingStatistics]):
 
         Raises FileNotFoundError or ValueError, in one sentence, if there is no such file or the files do not match.
         """
-        file = Path(path).expanduser()
+        file = Path(os.path.expanduser(path))  # "~" itself where nobody knows the user's home
         file = file / "train.npz" if file.is_dir() else file
         test, model = file.with_name("test.npz"), file.with_name("model.safetensors")
         both = Measured.load(file, test if test.is_file() and test != file else None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,27 @@ class Architecture:
     def outputs(self) -> int:
         """How many tensors of x_t's shape the network answers: eps, and a second output where there is one."""
         return 1 if self.second is None else 2
+
+    def weights(self) -> float:
+        """How many numbers the network is trained to: counted without making it, in time and memory of a small one.
+
+        Raises ValueError as `build` does.
+
+        >>> Architecture("mlp", (2,), None, width=32, depth=10**9, dropout=0.0).weights() > 1e12
+        True
+        """
+        import torch
+
+        def count(depth: int) -> float:
+            with torch.device("meta"):  # shapes without numbers
+                try:
+                    network = NETWORKS.named(self.network).build(replace(self, depth=depth))
+                except RuntimeError:  # more than 2^63 of them
+                    return math.inf
+            return sum(each.numel() for each in network.parameters())
+
+        one = count(1)
+        return one if self.depth == 1 or one == math.inf else one + (self.depth - 1) * (count(2) - one)
 
     def build(self) -> torch.nn.Module:
         """The network, with random weights.

@@ -15,8 +15,9 @@ Algorithm 1 of Watson, Ho, Norouzi, Chan 2021, "Learning to Efficiently Sample f
     dense       any table                                          O(T^2)    O(T^2)
 
 All four are exact: they return the same values to a relative 1e-11 (rounding; equal costs may tie between paths).
-The Monge test allows each of its O(T^2) quadrangles a few ulps, as a computed table needs; "dense" trusts nothing, and
-"prune" only that curves bend up no more than they say.
+The Monge test allows each of its O(T^2) quadrangles a few ulps, as a computed table needs. What these add up to is
+bounded (`kernels.doubts`), and "divide" keeps every step that could be best within that bound; "dense" trusts nothing,
+and "prune" only that curves bend up no more than they say.
 
 `costs.py`, `attached.py` and `searchable.py` say what can be searched, `methods.py` which method is for what,
 `search.py` searches, `kernels.py` has the compiled loops, and `certificate.py` proves an answer without them.

@@ -252,6 +252,14 @@ class TableCosts:
 
         return kernels.last_rough(self.L)
 
+    @cached_property
+    def doubts(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(T + 1,) by how much rectangles of the rows beyond `last_rough` may fail to be Monge, by their left column;
+        and how much of that rounding explains. Some passes over the table."""
+        from ddpm_dp.solver import kernels
+
+        return kernels.doubts(self.L, self.last_rough)
+
     def of_steps(self, t: ArrayLike, s: ArrayLike) -> NDArray[np.float64]:
         """L[t, s] for integer arrays t, s (broadcast together)."""
         return self.L[_end_points(self, t, s)]

@@ -15,12 +15,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ddpm_dp.compiling import compiled as compiled_with
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
 Parents = NDArray[np.unsignedinteger]
 
-compiled = njit(cache=True, nogil=True, error_model="numpy")  # numpy's division: x / 0 is inf or nan, no exception
+compiled = compiled_with()
 inlined = njit(forceinline=True, nogil=True, error_model="numpy")  # a call costs a sixth of the time: arrays are wide
 
 
@@ -242,7 +244,7 @@ def log_affine_layers(
 
 # Curves, for `CurveCosts` ---------------------------------------------------------------------------------------------
 
-fused = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})  # a * x + b rounds once, not twice
+fused = compiled_with(fastmath={"contract"})  # a * x + b rounds once, not twice
 fused_inline = njit(forceinline=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
 
@@ -430,7 +432,8 @@ def last_rough(L: Floats) -> int:
 
     Rows beyond it are Monge among themselves. An infinite L[t, s], 0 < s < t, counts as well. The decoder column s = 0
     takes no part, as layer 1 alone uses it.
-    Tolerance: what rounding does to a table that is Monge in exact arithmetic. `divide_layers` allows for the same.
+    Tolerance: what rounding does to a table that is Monge in exact arithmetic. What it lets through adds up over many
+    quadrangles: `doubts` says to how much.
     """
     T = len(L) - 1
     for t in range(T, 1, -1):
@@ -446,18 +449,78 @@ def last_rough(L: Floats) -> int:
     return 0
 
 
+PAIRS = 8  # pairs of rows that `doubts` looks at together: each waits for its own running maximum alone
+
+
 @compiled
-def divide_layers(L: Floats, rough: int, K: int, parents: Parents, values: Floats) -> None:
-    """All layers for a table that is Monge from row rough + 1 on, known up to rounding.
+def doubts(L: Floats, rough: int) -> tuple[Floats, Floats]:
+    """By how much the rows after `rough` may fail to be Monge, and how much of that rounding explains; (T + 1,) both.
+
+    No rectangle of rows t < t', rough < t, and columns s < s' < t has L[t, s] + L[t', s'] - L[t, s'] - L[t', s] above
+    doubt[s], this function's own rounding included. With D[s] = L[t', s] - L[t, s] that is D[s'] - D[s], and the
+    largest over s' comes from a running maximum. Not for all pairs of rows: those 2^j apart, from multiples of 2^j on,
+    will do, as every range of rows is made of them, at most two of each j, and their rectangles add up. So T^2 steps
+    instead of T^3.
+
+    A rectangle of a table that is Monge in exact arithmetic fails by no more than ROUNDING of its four entries.
+    """
+    T = len(L) - 1
+    doubt, most, high = np.zeros(T + 1), np.empty((T + 1, PAIRS)), np.empty(PAIRS)
+    levels, span, tiny = (
+        0,
+        1,
+        2 * np.finfo(np.float64).eps,
+    )  # D is a difference of two floats, rounded once; its bounds once more
+    while rough + 1 + span <= T:
+        most[:] = 0
+        pairs = (T - rough - 1) // span
+        for n in range(0, pairs, PAIRS):
+            count = min(PAIRS, pairs - n)
+            top = rough + 1 + n * span
+            high[:] = -np.inf
+            for j in range(1, count):
+                a, b = L[top + j * span], L[top + (j + 1) * span]
+                for s in range(top + j * span - 1, top - 1, -1):
+                    D = b[s] - a[s]
+                    high[j] = _more(D + tiny * abs(D), high[j])
+                    most[s, j] = _more(high[j] - (D - tiny * abs(D)), most[s, j])
+            for s in range(top - 1, 0, -1):
+                for j in range(count):
+                    D = L[top + (j + 1) * span, s] - L[top + j * span, s]
+                    high[j] = _more(D + tiny * abs(D), high[j])
+                    most[s, j] = _more(high[j] - (D - tiny * abs(D)), most[s, j])
+        levels += 1
+        for s in range(1, T + 1):
+            doubt[s] += 2 * most[s].max()
+        span *= 2
+    largest = np.zeros(T + 1)
+    for t in range(rough + 1, T + 1):
+        for s in range(1, t):
+            largest[s] = _more(abs(L[t, s]), largest[s])
+    for s in range(T - 1, 0, -1):
+        largest[s] = _more(largest[s], largest[s + 1])
+    return doubt, 2 * levels * 4 * ROUNDING * largest
+
+
+@inlined
+def _more(x: float, y: float) -> float:
+    return x if x > y else y
+
+
+@compiled
+def divide_layers(L: Floats, rough: int, doubt: Floats, K: int, parents: Parents, values: Floats) -> None:
+    """All layers for a table that is Monge from row rough + 1 on, but for `doubt`.
 
     The rows up to `rough` are searched one by one. Beyond, the best s never falls as t rises: for rough < t < t' and
-    s < s' < t, L(t', s') - L(t', s) <= L(t, s') - L(t, s) is the sum of the quadrangles between, all of rows beyond
-    `rough`, and what is added to a column, C[k-1, s], finite or not, changes nothing about it.
+    s < s' < t, L(t', s') - L(t', s) <= L(t, s') - L(t, s) + doubt[s], and what is added to a column, C[k-1, s], finite
+    or not, changes nothing about it. So an s that is worse at t than a later s' by more than doubt[s] is worse at every
+    t' too, and an s' that is worse at t' than an earlier s by more than doubt[s] is worse at every t.
 
     Level by level, so without recursion: every t of a level is searched between the answers of its neighbours above.
-    Rounding can hide which s is best at one t and matter at the next (1e25 + 1 = 1e25 + 0), so the neighbours hand on
-    the first and the last s that could be best, and no candidate is lost. A state without a finite candidate hands
-    on t - 1: all s < t are then infinite, so no later t wants one of them.
+    These hand on the first and the last s that could be best, in spite of the doubt and of rounding, which can hide
+    which s is best at one t and matter at the next (1e25 + 1 = 1e25 + 0): no candidate is lost, however large the
+    doubt. A state without a finite candidate hands on t - 1: all s < t are then infinite, so no later t wants one of
+    them.
     """
     T = len(L) - 1
     old, new = L[:, 0].copy(), np.empty(T + 1)
@@ -487,9 +550,9 @@ def divide_layers(L: Floats, rough: int, K: int, parents: Parents, values: Float
                     start = stop
                 elif stride > 1:  # the last level, half of all t, has nobody to hand on to
                     ceiling = best + ROUNDING * (abs(old[best_s]) + abs(L[t, best_s]))
-                    while not _at_most(old[start], L[t, start], ceiling):
+                    while not _at_most(old[start], L[t, start], ceiling + doubt[start]):
                         start += 1
-                    while not _at_most(old[stop], L[t, stop], ceiling):
+                    while not _at_most(old[stop], L[t, stop], ceiling + doubt[best_s]):
                         stop -= 1
                 new[t], parents[k, t], first[t], last[t] = best, best_s, start, stop
             stride //= 2

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm_dp.memory import available_memory
 from ddpm_dp.registry import Registry
 from ddpm_dp.solver.costs import AffineCosts, Costs, CurveCosts, LogAffineCosts, TableCosts
-from ddpm_dp.solver.memory import available_memory
 
 # numba, which `kernels` compiles with, is imported where it is first needed: importing the solver does not wait for it.
 
@@ -57,13 +57,17 @@ def _too_rough(costs: TableCosts) -> str:
     # Rows before that are searched one by one, at a tenth of the speed of "dense".
     if 4 * costs.last_rough > costs.T:
         return f"The table fails the Monge test at t = {costs.last_rough}: use method='auto' for it."
+    # The answer would be right, but slow: many s could be best.
+    doubt, explained = costs.doubts
+    if not (doubt <= explained).all():
+        return "The table fails the Monge test over several rows, by more than rounding: use method='auto' for it."
     return ""
 
 
 def _fill_monge(costs: TableCosts, K: int, parents: NDArray[np.unsignedinteger], values: NDArray[np.float64]) -> None:
     from ddpm_dp.solver import kernels
 
-    kernels.divide_layers(costs.L, costs.last_rough, K, parents, values)
+    kernels.divide_layers(costs.L, costs.last_rough, costs.doubts[0], K, parents, values)
 
 
 def _no_curves(costs: Costs) -> str:

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_dp.checks import whole
+from ddpm_dp.memory import refuse_beyond_memory
 from ddpm_dp.solver.attached import AttachedCosts
-from ddpm_dp.solver.memory import refuse_beyond_memory
 from ddpm_dp.solver.methods import METHODS
-from ddpm_dp.solver.searchable import Searchable, as_costs, as_table
+from ddpm_dp.solver.searchable import FEWER, Searchable, as_costs, as_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def solve(costs: Searchable, budgets: int | Literal["all"] = "all", method: str 
     everything = isinstance(budgets, str) and budgets == "all"
     K = T if everything else whole(budgets, "budgets", most=T, what=f"steps on a path to T = {T}")
     integers = np.dtype(np.uint16 if T < 2**16 else np.uint32)  # not uint8: every type is compiled anew
-    refuse_beyond_memory((K + 1) * (T + 1) * integers.itemsize + 50 * T, f"T = {T} with K = {K}")
+    refuse_beyond_memory((K + 1) * (T + 1) * integers.itemsize + 50 * T, f"T = {T} with K = {K}", FEWER)
     if isinstance(costs, AttachedCosts):
         return _solve_attached(costs, K, method)
 

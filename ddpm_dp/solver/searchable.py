@@ -6,9 +6,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ddpm_dp.memory import refuse_beyond_memory
 from ddpm_dp.solver.attached import AttachedCosts
 from ddpm_dp.solver.costs import Costs, FormCosts, TableCosts
-from ddpm_dp.solver.memory import refuse_beyond_memory
 
 
 @runtime_checkable
@@ -32,6 +32,8 @@ class Structured(Tabled, Protocol):
     def structure(self) -> FormCosts | AttachedCosts | None: ...
 
 
+FEWER = "use fewer timesteps or a smaller budget"  # where memory is too small
+
 Searchable = ArrayLike | Costs | AttachedCosts | Tabled
 
 
@@ -53,5 +55,5 @@ def as_table(costs: Tabled) -> TableCosts:
     """Costs as a bare table. Raises ValueError if that does not fit into memory."""
     if isinstance(costs, TableCosts):
         return costs
-    refuse_beyond_memory(8 * (costs.T + 1) ** 2, f"A table of T = {costs.T}")
+    refuse_beyond_memory(8 * (costs.T + 1) ** 2, f"A table of T = {costs.T}", FEWER)
     return TableCosts.of(costs) if isinstance(costs, FormCosts) else TableCosts(costs.table(), costs.prior)

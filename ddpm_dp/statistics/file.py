@@ -24,9 +24,9 @@ import numpy as np
 
 from ddpm_dp.files import schema
 from ddpm_dp.files.arrays import read_arrays, write_arrays
+from ddpm_dp.memory import refuse_beyond_memory
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.outputs import OUTPUTS
-from ddpm_dp.solver.memory import refuse_beyond_memory
 from ddpm_dp.statistics import filling
 from ddpm_dp.statistics.cells import ALL, MAP, Cells
 from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
@@ -145,7 +145,9 @@ def _expected(header: dict[str, Any], layout: schema.Layout) -> list[str]:
     rows = _rows_of_format_2(header, layout, sizes) if version == 2 else _rows(header, layout, sizes)
     # Reading fills unmeasured timesteps, in float64.
     filled = sum(np.prod(layout[name][1]) / sizes.known["n"] for name in rows) * sizes.known["T + 1"] * 8
-    refuse_beyond_memory(int(filled), f"Statistics of {sizes.known['T + 1'] - 1:,} timesteps, read,")
+    refuse_beyond_memory(
+        int(filled), f"Statistics of {sizes.known['T + 1'] - 1:,} timesteps, read,", "read it where there is more"
+    )
     return names + rows
 
 

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from ddpm_dp.datasets import Dataset
 from ddpm_dp.files import fingerprint
+from ddpm_dp.memory import refuse_beyond_memory
 from ddpm_dp.models.architectures import Architecture
 from ddpm_dp.models.trained import Model
 from ddpm_dp.processes import Processes, usable_device
@@ -62,6 +63,7 @@ def train(
     noise, loss_of = config.noise(), LOSSES.named(config.loss)
     size = (config.width, config.depth, config.dropout)
     architecture = Architecture(config.network, dataset.shape, dataset.levels, *size, loss_of.output)
+    _refuse_beyond_memory(architecture, config, device)
     _seed(config.seed, device)
     network = architecture.build().to(device)
     if start is not None:
@@ -143,6 +145,17 @@ def about_training(dataset: Dataset, config: TrainConfig, start: Model | None) -
     """What the file of a model tells of its training."""
     about = {"dataset": dataset.name, "data_id": fingerprint(dataset.train), "config": asdict(config)}
     return about if start is None else about | {"start": {"id": start.id, **start.about}}
+
+
+def _refuse_beyond_memory(architecture: Architecture, config: TrainConfig, device: torch.device) -> None:
+    """Raise ValueError if the least that training takes is not there: float32 weights, their average, gradient and two
+    moments, and some kilobytes of Python a layer; of each batch x_0, eps, x_t and the answer. Activations come on top.
+    """
+    weights = 5 * 4 * architecture.weights() + 10_000 * config.depth
+    what = f"Training a network of width {config.width:,} and depth {config.depth:,}"
+    refuse_beyond_memory(weights, what, "lower width or depth", device)
+    batch = 4 * 4 * config.batch_size * math.prod(architecture.shape)
+    refuse_beyond_memory(batch, f"A batch of {config.batch_size:,}", "lower batch_size", device)
 
 
 def _take_weights(network: torch.nn.Module, architecture: Architecture, start: Model) -> None:

@@ -13,9 +13,9 @@ Once no f is positive, the price is concave from there on, and no further panel 
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ddpm_dp.compiling import compiled as compiled_with
 from ddpm_dp.solver.kernels import EDGES
 
 Floats = NDArray[np.float64]
@@ -23,8 +23,8 @@ Ints = NDArray[np.int64]
 
 LOG4 = math.log(4.0)
 
-compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})  # a * x + b rounds once, not twice
-sums = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})  # in vector lanes
+compiled = compiled_with(fastmath={"contract"})  # a * x + b rounds once, not twice
+sums = compiled_with(fastmath={"contract", "reassoc", "nsz"})  # in vector lanes
 
 
 @compiled

@@ -1,6 +1,11 @@
 """datasets/images.py: folders and zips, pixel for pixel, and files refused by name."""
 
+import os
+import struct
+import subprocess
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ddpm_dp import load_dataset
+from ddpm_dp.datasets import folders
 from tests.datasets.same import assert_same
 
 
@@ -120,10 +126,197 @@ def test_a_zip_whose_bytes_were_changed_is_refused_by_the_name_inside(folder, tm
         load_dataset("images", path=archive, size=8)
 
 
-def test_sixteen_bit_images_are_refused_rather_than_cut_off(folder):
-    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(folder / "deep.png")
-    with pytest.raises(ValueError, match=r"deep\.png .* more than 8 bits"):
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    """A PNG of (height, width, 3) uint16, which PIL cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def everything(path: Path, size: int = 8) -> tuple[set[bytes], int]:
+    data = load_dataset("images", path=path, size=size)
+    return pixels_of(data.train) | pixels_of(data.test), len(data.train) + len(data.test)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff", "pgm"])
+def test_sixteen_bits_in_grey_and_colour_are_read_alike(tmp_path, capsys, suffix):
+    """The same levels, once in grey and once in colour, become the same pixels, their higher 8 bits; and it is said."""
+    grey = np.random.default_rng(0).integers(0, 2**16, (8, 8), dtype=np.uint16)
+    save_image(tmp_path / "two" / "eight.png", 1)
+    if suffix == "pgm":
+        (tmp_path / "two" / "deep.pgm").write_bytes(b"P5 8 8 65535\n" + grey.astype(">u2").tobytes())
+    else:
+        Image.fromarray(grey).save(tmp_path / "two" / f"deep.{suffix}")
+    pixels, count = everything(tmp_path / "two")
+    colour = np.repeat(grey[..., None], 3, axis=2)
+    assert count == 2 and (colour >> 8).astype(np.uint8).tobytes() in pixels
+    assert "1 with 16 bits a channel" in capsys.readouterr().out
+    (tmp_path / "two" / f"deep.{suffix}").unlink()
+    (tmp_path / "two" / "deep.png").write_bytes(png_of_16_bits(colour))
+    assert everything(tmp_path / "two") == (pixels, 2)
+    assert "1 with 16 bits a channel" in capsys.readouterr().out
+
+
+def test_thirty_two_bits_are_refused(folder):
+    Image.fromarray(np.full((8, 8), 2**20, np.int32)).save(folder / "deep.tiff")
+    with pytest.raises(ValueError, match=r"deep\.tiff .* more than 16 bits"):
         load_dataset("images", path=folder, size=8)
+
+
+def test_photos_are_turned_as_their_exif_tag_says(tmp_path, capsys):
+    pixels = save_image(tmp_path / "two" / "upright.png", 0), save_image(tmp_path / "two" / "lying.png", 1)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side: turn it by 90 degrees, clockwise
+    Image.fromarray(pixels[1]).save(tmp_path / "two" / "lying.png", exif=exif)
+    assert everything(tmp_path / "two")[0] == {pixels[0].tobytes(), np.rot90(pixels[1], -1).tobytes()}
+    assert "1 turned as their EXIF tag says" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_set_on_white(tmp_path, capsys, mode):
+    """Not shown in the colour that hides under it."""
+    save_image(tmp_path / "two" / "opaque.png", 0)
+    hidden = np.zeros((8, 8, 4), np.uint8)
+    hidden[:4, :, 3] = 255  # black above, black that nobody can see below
+    expected = np.where(hidden[..., 3:] == 255, 0, 255).repeat(3, axis=2).astype(np.uint8)
+    if mode == "P":
+        image = Image.fromarray((hidden[..., 3] == 0).astype(np.uint8), mode="P")
+        image.putpalette([0] * 6)
+        image.save(tmp_path / "two" / "other.png", transparency=1)
+    else:
+        Image.fromarray(hidden).convert(mode).save(tmp_path / "two" / "other.png")
+    assert expected.tobytes() in everything(tmp_path / "two")[0]
+    assert "1 with transparency, set on white" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "train, test", [("Train", "Test"), ("train", "valid"), ("TRAIN", "Validation"), ("training", "testing")]
+)
+def test_a_split_may_be_called_what_people_call_it(tmp_path, capsys, train, test):
+    first = {save_image(tmp_path / train / f"{i}.png", i).tobytes() for i in range(6)}
+    second = {save_image(tmp_path / test / f"{i}.png", 6 + i).tobytes() for i in range(1)}
+    save_image(tmp_path / "Other" / "preview.png", 9)
+    data = load_dataset("images", path=tmp_path, size=8)
+    assert (pixels_of(data.train), pixels_of(data.test)) == (first, second)
+    said = capsys.readouterr().out
+    assert "6 + 1 images, split as they came; skipped: 1 outside of the split's two folders (Other/preview.png)" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["{0}\\{1}", "C:\\photos\\{0}\\{1}", "/photos/{0}/{1}", "./{0}/{1}", "../{0}/{1}", "a/../{0}//{1}"]
+)
+def test_zips_from_any_system(tmp_path, name):
+    parts = {"train": [save_image(tmp_path / f"{i}.png", i).tobytes() for i in range(6)]}
+    parts["test"] = [save_image(tmp_path / "6.png", 6).tobytes()]
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for i in range(7):
+            inside = name.format("test" if i == 6 else "train", f"{i}.png")
+            archive.writestr(zipfile.ZipInfo(inside), (tmp_path / f"{i}.png").read_bytes())
+    data = load_dataset("images", path=tmp_path / "all.zip", size=8)
+    assert (pixels_of(data.train), pixels_of(data.test)) == ({*parts["train"]}, {*parts["test"]})
+
+
+def test_links_are_followed_once_and_nothing_is_read_twice(folder, tmp_path, capsys):
+    """Two links back double a walk at every step: it would never end."""
+    elsewhere = save_image(tmp_path / "elsewhere" / "linked.png", seed=20)
+    before = everything(folder)
+    for name, target in {"again": ".", "once more": ".", "deep/back": "..", "elsewhere": "../elsewhere"}.items():
+        (folder / name).symlink_to(target, target_is_directory=True)
+    (folder / "7 again.png").symlink_to("deep/er/7.PNG")
+    (folder / "8 again.png").hardlink_to(folder / "8.PNG")
+    (folder / "gone.png").symlink_to("nowhere.png")
+    capsys.readouterr()
+    assert everything(folder) == (before[0] | {elsewhere.tobytes()}, before[1] + 1)
+    said = capsys.readouterr().out
+    assert "5 met again behind links" in said and "1 links to nothing (gone.png)" in said
+
+
+def test_copies_do_not_stand_on_both_sides(folder, capsys):
+    before = everything(folder)
+    (folder / "copy.png").write_bytes((folder / "8.PNG").read_bytes())
+    assert everything(folder) == before
+    assert "1 copies of others (copy.png)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_fifo_that_is_named_like_an_image_is_passed_over(folder, capsys):
+    before = everything(folder)
+    os.mkfifo(folder / "pipe.png")
+    assert everything(folder) == before
+    assert "1 neither files nor folders (pipe.png)" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_is_refused_by_name_and_number(folder, monkeypatch):
+    """As the system would answer: the superuser, who runs tests in many a container, may read everything."""
+    scandir, access = os.scandir, os.access
+
+    def scan(path):
+        if str(path).endswith("er"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("8.PNG") and access(path, mode))
+    says = r"2 parts of .*photos cannot be read: 8\.PNG \(Permission denied\), deep/er \(Permission denied\); change"
+    with pytest.raises(ValueError, match=says):
+        load_dataset("images", path=folder, size=8)
+
+
+def test_what_cannot_be_reached_is_not_said_to_be_missing(folder, monkeypatch):
+    def refuse(path, **rest):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match=r"photos cannot be read \(Permission denied\)"):
+        patched.setattr(os, "stat", refuse)
+        load_dataset("images", path=folder, size=8)
+    archive = zipped(folder, folder.parent / "photos.zip")
+    with monkeypatch.context() as patched, pytest.raises(OSError, match=r"photos\.zip cannot be read \(Permission"):
+        patched.setattr(zipfile, "ZipFile", refuse)
+        load_dataset("images", path=archive, size=8)
+
+
+def test_folders_deeper_than_python_can_call_itself(tmp_path):
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    bottom = str(deep)
+    for _ in range(1500):
+        bottom += "/d"
+        os.mkdir(bottom)
+    try:
+        save_image(deep / "0.png", 0)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(bottom + "/1.png")
+        assert everything(deep)[1] == 2
+    finally:
+        subprocess.run(["rm", "-r", str(deep)], check=True)  # pytest cannot either
+
+
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_bomb_is_refused_while_it_is_unpacked(tmp_path, monkeypatch, honest):
+    """Whether or not the archive says how large it is: no more than the limit is ever there."""
+    limit = 2**20
+    monkeypatch.setattr(folders, "LARGEST", limit)
+    save_image(tmp_path / "0.png", 0)
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.png", (tmp_path / "0.png").read_bytes())
+        archive.writestr("1.png", bytes(64 * limit))
+    if not honest:
+        bomb.write_bytes(bomb.read_bytes().replace(struct.pack("<I", 64 * limit), struct.pack("<I", 2 * limit)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"1\.png in .*bomb\.zip cannot be read as an image \(more than 1 MiB\)"):
+        load_dataset("images", path=bomb, size=8)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 8 * limit
+
+
+def test_images_that_memory_cannot_hold_are_refused_before_they_are_read(folder):
+    with pytest.raises(ValueError, match=r"11 images of size = 10000000 takes .* lower size"):
+        load_dataset("images", path=folder, size=10**7)
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -73,6 +73,18 @@ def realistic(structure, T, noise=0.0, d=12288):
     return structure(abar, m, d, first)
 
 
+def against_monge(T, seed, ulps=7.0):
+    """A table whose every quadrangle breaks the Monge inequality by so many ulps of its four entries: the test for two
+    neighbouring rows allows 8, and over T rows and columns they add up to some T^2 times as much.
+
+    L(t, s) = 1 + e (t s + T b_s), where b_s, a random order, decides between steps whose t s says otherwise.
+    """
+    t, s = np.ogrid[: T + 1, : T + 1]
+    b = np.random.default_rng(seed).permutation(T + 1)
+    e = ulps * 4 * np.finfo(float).eps
+    return np.where(s < t, 1 + e * (t * s + T * b / 2), np.inf)
+
+
 def brute_force(L):
     """Least cost of every budget, by looking at every path."""
     T = len(L) - 1

@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from dataclasses import replace
+from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ddpm_dp import memory
 from ddpm_dp.solver import (
     AffineCosts,
     CurveCosts,
@@ -16,7 +19,7 @@ from ddpm_dp.solver import (
     LogAffineCosts,
     TableCosts,
     certify,
-    memory,
+    kernels,
     methods,
     solve,
 )
@@ -24,9 +27,11 @@ from tests.solver.examples import (
     GOOD,
     RTOL,
     STRUCTURES,
+    against_monge,
     analytic,
     assert_paths,
     assert_same,
+    beta,
     brute_force,
     cosine_abar,
     crooked,
@@ -158,6 +163,37 @@ def test_curves_equal_brute_force(structure, m, log_snr, first):
         assert_paths(costs, frontier)
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), T=st.integers(20, 120), ulps=st.sampled_from([0.5, 3.0, 7.0]))
+@example(seed=0, T=100, ulps=7.0)
+def test_what_the_monge_test_lets_through_is_accounted_for(seed, T, ulps):
+    """Divide and conquer itself, on tables that `solve` would not give it, and "auto". Tolerance: a value of k steps is
+    some k, rounded in k additions of it, so known to k eps of itself. What the test lets through is T^2 eps."""
+    costs = TableCosts(against_monge(T, seed, ulps))
+    assert costs.last_rough == 0
+    dense = solve(costs, method="dense")
+    values, parents = np.full(T + 1, np.inf), np.empty((T + 1, T + 1), np.uint16)
+    values[1] = costs.L[T, 0]
+    methods.DIVIDE.fill(costs, T, parents, values)
+    for found in (values, solve(costs).values):
+        assert (abs(found[1:] - dense.values[1:]) <= np.arange(1, T + 1) * np.finfo(float).eps * dense.values[1:]).all()
+    assert_paths(costs, Frontier(values, parents, "divide"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), T=st.integers(3, 24), rough=st.integers(0, 3))
+def test_doubts_bound_every_rectangle(data, T, rough):
+    """All rectangles, in exact arithmetic, against the bound from those of rows that are powers of 2 apart."""
+    number = st.one_of(st.floats(-1, 1), st.sampled_from([0.0, 1e-17, 1.0, -1e16, 1e16]))
+    L = np.full((T + 1, T + 1), np.inf)
+    L[np.tril_indices(T + 1, -1)] = data.draw(st.lists(number, min_size=T * (T + 1) // 2, max_size=T * (T + 1) // 2))
+    doubt, _ = kernels.doubts(L, rough)
+    exact = [[Fraction(x) if x < np.inf else None for x in row] for row in L.tolist()]
+    for t, later in combinations(range(rough + 1, T + 1), 2):
+        for s, right in combinations(range(1, t), 2):
+            assert exact[t][s] + exact[later][right] - exact[t][right] - exact[later][s] <= Fraction(doubt[s])
+
+
 # Larger cases ---------------------------------------------------------------------------------------------------------
 
 
@@ -267,6 +303,25 @@ def test_a_table_that_is_not_monge_in_its_first_rows_only():
     assert solve(L).method == "dense"
 
 
+@pytest.mark.nightly
+def test_4000_timesteps_that_are_slightly_against_monge():
+    """Where 8 ulps a quadrangle would add up to more than 1e-11 of the answer."""
+    L = against_monge(4000, seed=0)
+    assert TableCosts(L).last_rough == 0
+    expected = solve(L, 64, method="dense")
+    np.testing.assert_allclose(solve(L, 64).values[1:], expected.values[1:], rtol=RTOL)
+    values, parents = np.full(65, np.inf), np.empty((65, 4001), np.uint16)
+    values[1] = L[4000, 0]
+    kernels.divide_layers(L, 0, np.zeros(4001), 64, parents, values)  # who believes the test alone
+    assert abs(values[1:] / expected.values[1:] - 1).max() > RTOL
+
+
+def test_smooth_tables_still_take_the_fast_way():
+    """What rounding explains does not make a table rough."""
+    for structure in (posterior, beta, curves):
+        assert solve(realistic(structure, 700).table()).method == "divide"
+
+
 def test_queries_that_jump_across_the_hull():
     """m that alternates sends every query to the other end of the hull, further than the kernels walk."""
     abar = cosine_abar(600)
@@ -372,7 +427,7 @@ def test_refuses_methods():
 
 def test_refuses_what_does_not_fit_into_memory(monkeypatch):
     costs = realistic(posterior, 2000)
-    monkeypatch.setattr(memory, "available_memory", lambda: 2**20)
+    monkeypatch.setattr(memory, "available_memory", lambda device=None: 2**20)
     with pytest.raises(ValueError, match="T = 2000 with K = 2000 takes 0.00755 GiB and 0.000977 GiB are available"):
         solve(costs)
     with pytest.raises(ValueError, match="A table of T = 2000 takes 0.0298 GiB"):
