@@ -1,7 +1,7 @@
 """The table of `make torture`: what is done to files and to commands, and what came of it.
 
 A case is a function that yields, for each input, the name of its row and the outcome: REFUSED, IDENTICAL, or else a few
-words of what is wrong. To add one, append it to `CASES`.
+words of what is wrong.
 
     python -m tests.torture.table [inputs of each fault]
 """
@@ -11,13 +11,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 from tqdm.auto import tqdm
 
+from tests import places
 from tests.torture.cases import Format, formats, inputs
 
 REFUSED, IDENTICAL = "refused", "identical"
@@ -75,18 +76,15 @@ def files(folder: Path, n: int) -> Iterator[tuple[str, str]]:
             yield f"{format.name}: {fault}", outcome(format, content, path, expected)
 
 
-CASES: list[Case] = [files]
-
-
-def table(n: int, progress: bool = False) -> list[Row]:
-    """Run all cases with n inputs of each fault."""
+def table(n: int, cases: Iterable[Case] = (files,), progress: bool = False) -> list[Row]:
+    """Run cases with n inputs of each fault."""
     found: dict[str, Counter[str]] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         tqdm(unit="input", disable=not progress) as bar,
         patch("os.fsync"),  # no power cut is tried here, and waiting for the disk takes ten times as long as the rest
     ):
-        for number, case in enumerate(CASES):
+        for number, case in enumerate(cases):
             for name, what in case(Path(folder) / str(number), n):
                 found.setdefault(name, Counter())[what] += 1
                 bar.update()
@@ -100,7 +98,7 @@ def table(n: int, progress: bool = False) -> list[Row]:
 
 
 def main() -> int:
-    rows = table(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, progress=True)
+    rows = table(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, [files, *places.CASES], progress=True)
     print(f"{'format or fault':<40}{'inputs':>8}{'refused':>9}{'identical':>11}{'wrong':>7}")
     print(*rows, sep="\n")
     wrong = sum(sum(row.wrong.values()) for row in rows)
