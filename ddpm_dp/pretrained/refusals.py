@@ -137,8 +137,8 @@ def _instead(scheduler: Any) -> str:
     options = ", ".join(f"{option}={value!r}" for option, value in said.items())
     return (
         "is a sampler, and does not say all of how the model was trained; give "
-        f"DDPMScheduler({len(scheduler.betas)}, trained_betas=scheduler.betas.tolist(), {options}), with the variance "
-        "and the clipping as in its training"
+        f"DDPMScheduler(num_train_timesteps={len(scheduler.betas)}, "
+        f"trained_betas=scheduler.betas.tolist(), {options}), with the variance and the clipping as in its training"
     )
 
 
