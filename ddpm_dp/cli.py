@@ -5,12 +5,16 @@ What can be chosen, and the words for it, come from the registries.
 
 import argparse
 import io
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+import shtab
+
+from ddpm_dp import __version__
 from ddpm_dp.datasets import DATASETS
 from ddpm_dp.experiments import EXPERIMENTS
 from ddpm_dp.files import claimed, finished
@@ -19,7 +23,7 @@ from ddpm_dp.models.architectures import NETWORKS
 from ddpm_dp.noise import SCHEDULES
 from ddpm_dp.objectives import OBJECTIVES
 from ddpm_dp.registry import Registry
-from ddpm_dp.training.config import TrainConfig
+from ddpm_dp.training.config import WORDS, TrainConfig
 from ddpm_dp.training.losses import LOSSES
 from ddpm_dp.variances import DECODERS, FAMILIES
 
@@ -86,6 +90,8 @@ def train(options: Options) -> None:
     start = load(options.start, options.device) if options.start else None
     inputs = [*_model_files(options.start, options.out), *_data_files(options)]
     train_to(options.out, data, config, start, options.half, options.device, inputs, options.overwrite)
+    beside = options.out.parent / "train.npz"
+    _next(options, "measure", options.out, *_data_words(options), "--split", "train", "--out", beside)
 
 
 def _model_files(model: str | None, out: Path) -> list[Path]:
@@ -149,6 +155,27 @@ def measure(options: Options) -> None:
         options.overwrite,
         _labels(options, model, data.classes, labels),
     )
+    beside = options.out.parent
+    if options.fitted:
+        _next(options, "solve", options.fitted, "--held-out", options.out, "--out", beside / "paths.json")
+    else:
+        which = [options.model, *(["--diffusers"] if options.diffusers else []), *_data_words(options)]
+        which += ["--guidance", options.guidance] if options.guidance is not None else []
+        _next(options, "measure", *which, "--split", "test", "--fitted", options.out, "--out", beside / "test.npz")
+
+
+def _data_words(options: Options) -> list[Any]:
+    """The data set as a command line names it."""
+    more = {"--data-path": options.data_path, "--size": options.size}
+    return [options.data, *(word for flag, value in more.items() if value is not None for word in (flag, value))]
+
+
+def _next(options: Options, *words: object) -> None:
+    """Print the command that goes on from here; one process of many does."""
+    from ddpm_dp.processes import Processes, usable_device
+
+    if Processes(usable_device(options.device)).main:
+        print(f"next: {shlex.join(['ddpm-dp', *map(str, words)])}")
 
 
 def _labels(options: Options, model: Any, classes: tuple[str, ...], labels: Any) -> Any:
@@ -210,6 +237,8 @@ def solve(options: Options) -> None:
     print(
         f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}; {card.name} tells how to use it."
     )
+    if options.held_out:
+        print(f"next: {shlex.join(['ddpm-dp', 'evaluate', str(options.held_out), str(options.out)])}")
 
 
 def evaluate(options: Options) -> None:
@@ -346,6 +375,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    shtab.add_argument_to(parser, "--completion", help="print a script for your shell, for its start-up file")
     commands = parser.add_subparsers(dest="command", required=True)
     examples = {line.split()[1]: line.strip() for line in EXAMPLE.splitlines() if line.startswith("  ")}
 
@@ -408,7 +439,8 @@ def _parser() -> argparse.ArgumentParser:
         if field.name in registries:
             _choice(sub, flag, registries[field.name], f"the {field.name}", default=field.default)
         else:
-            sub.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
+            text = f"{WORDS[field.name]}; default: %(default)s"
+            sub.add_argument(flag, type=type(field.default), default=field.default, help=text)
     device_option(sub)
 
     sub = command(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -192,3 +193,37 @@ def test_help_lists_every_choice(command, registries, capsys, monkeypatch):
         assert f"{{{','.join(registry)}}}" in text
         for name, entry in registry.items():
             assert f"{name}: {entry.words}" in text
+
+
+def test_its_version_and_completion_are_printed(capsys):
+    for arguments, words in {("--version",): ddpm_dp.__version__, ("--completion", "bash"): "measure"}.items():
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments])
+        assert ended.value.code == 0 and words in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_odd_photos_go_from_train_to_evaluate_by_what_is_said_next(tmp_path, capsys):
+    """Sixty files of all kinds and sizes: each command's `next:` line is the command after it."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "my photos").mkdir()
+    for i in range(60):
+        width, height = rng.integers(9, 40, 2)
+        mode = ("RGB", "L", "RGBA", "I;16")[i % 4]
+        pixels = rng.integers(0, 60_000, (height, width)).astype(np.uint16)
+        image = (
+            Image.fromarray(pixels) if mode == "I;16" else Image.fromarray((pixels >> 8).astype(np.uint8)).convert(mode)
+        )
+        image.save(tmp_path / "my photos" / f"{i}.{'png' if mode in ('RGBA', 'I;16') else 'jpg'}")
+    (tmp_path / "my photos" / "notes.txt").write_text("no picture")
+    command = f"ddpm-dp train images --data-path '{tmp_path}/my photos' --size 8 --T 40 --steps 3 --width 8 --depth 1 "
+    command += f"--device cpu --out '{tmp_path}/the model.safetensors'"
+    done = []
+    while command:
+        words = shlex.split(command)[1:]
+        assert main(words) == 0, command
+        done.append(words[0])
+        command = (re.findall(r"^next: (.+)$", capsys.readouterr().out, re.M) or [""])[0]
+    assert done == ["train", "measure", "measure", "solve", "evaluate"]

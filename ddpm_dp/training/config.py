@@ -7,6 +7,20 @@ from ddpm_dp.models.architectures import NETWORKS
 from ddpm_dp.noise import SCHEDULES, NoiseSchedule
 from ddpm_dp.training.losses import LOSSES
 
+# What the numbers are, for the command line.
+WORDS = {
+    "T": "how many timesteps",
+    "width": "units of a layer, or channels of the UNet's first level",
+    "depth": "layers, or levels of the UNet",
+    "dropout": "the share of units left out at each step",
+    "steps": "optimiser steps",
+    "batch_size": "images in a step",
+    "learning_rate": "its peak",
+    "weight_decay": "AdamW's",
+    "ema": "decay of the weights' moving average, which is what is kept",
+    "seed": "of the first weights, the batches and the noise",
+}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
