@@ -467,5 +467,5 @@ def test_a_model_file_that_names_a_network_without_end_is_not_built(tmp_path):
         network = Architecture("mlp", (2,), None, width=width, depth=depth, dropout=0.0)
         file = write_tensors(tmp_path / "model.safetensors", {}, NoiseSchedule.cosine(100), network, {})
         raw = np.frombuffer(file.read_bytes(), "uint8")
-        with pytest.raises(AssertionError, match="does not hold the network"):
+        with pytest.raises(AssertionError, match="is not a whole model file"):
             ps3.model(lambda name, seconds, raw=raw: raw, np.random.default_rng(0))

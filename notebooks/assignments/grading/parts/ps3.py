@@ -137,20 +137,6 @@ def against_linear(trained, data, rng):
     return float(np.exp(np.mean(logs)))
 
 
-def is_as_large_as_it_says(file):
-    """Whether the network that a model file names has the file's weights: else building it could take all memory."""
-    import torch
-
-    from ddpm_dp.models.files import read_tensors
-
-    tensors, _, architecture, _ = read_tensors(file)
-    if max(architecture.width, architecture.depth) > 2048:
-        return False
-    with torch.device("meta"):  # shapes only
-        named = sum(weights.numel() for weights in architecture.build().state_dict().values())
-    return named == sum(weights.numel() for weights in tensors.values())
-
-
 def model(yours, rng):
     """The error of the handed-in weights over that of the best linear denoiser, where there is little noise.
 
@@ -168,8 +154,7 @@ def model(yours, rng):
         file = Path(folder) / "model.safetensors"
         file.write_bytes(raw.tobytes())
         try:
-            assert is_as_large_as_it_says(file), "The file of your `model` does not hold the network that it names."
-            trained = ddpm_dp.load(file, device="cpu")
+            trained = ddpm_dp.load(file, device="cpu")  # builds no network that the file does not hold
         except ValueError as error:
             raise AssertionError(f"Your `model` cannot be saved and loaded: {error}") from None
     data = ddpm_dp.load_dataset("swiss-roll")
