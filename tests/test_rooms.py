@@ -33,8 +33,8 @@ FLOORS = [
 ]
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 # Reading, pricing and searching, and all names that the command line lists, without torch.
-TORCH_FREE = ("checks", "cli", "compiling", "costs", "datasets", "experiments", "files", "memory", "noise", "objectives",
-              "outputs", "paths", "registry", "solver", "statistics", "strides", "variances")  # fmt: skip
+TORCH_FREE = ("checks", "cli", "compiling", "costs", "datasets", "experiments", "files", "memory", "noise",
+              "objectives", "outputs", "paths", "registry", "solver", "statistics", "strides", "variances")  # fmt: skip
 BUT = {"experiments.jobs", "experiments.run"}  # these do the work
 
 
