@@ -165,6 +165,7 @@ def test_what_the_course_and_the_first_edition_answer_is_worth_less_than_half(na
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_model_that_was_not_trained_as_asked_says_why(tmp_path):
     """Of problem set 3, one hand-in of two parts is graded in `make test`: without training, without an experiment."""
     filled_in = answers("ps3") | {"model": UNTRAINED, "measure_all": None, "gain": None, "held_out": None}
@@ -251,6 +252,7 @@ def test_the_release_shows_no_answer(name, course):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_from_hand_in_to_gradebook(course):
     gradebook = pytest.importorskip("nbgrader.api", reason="pip install -e '.[classroom]'").Gradebook
     name, most = "ps1", points("ps1")
@@ -297,6 +299,14 @@ def test_the_source_is_kept_without_outputs_and_is_complete(name):
     assert {getattr(test, "answer", test.__name__) for test in parts.values()} <= code
     total = sum(marks(cell).get("points", 0) for cell in notebook.cells)
     assert f"| **Points** | {total}, in " in notebook.cells[0].source
+
+
+@each
+def test_the_lecturers_table_has_its_points(name):
+    by_tests = sum(points(name).values())
+    by_hand = sum(marks(cell).get("points", 0) for cell in source_of(name).cells) - by_tests
+    row = rf"^\| `{name}` \| .+ \| {by_tests:g} \| {by_hand:g} \|$"
+    assert re.search(row, (COURSE / "README.md").read_text(), re.M)
 
 
 @first

@@ -304,6 +304,7 @@ def address(course: Path, server: subprocess.Popen) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_points_by_hand_reach_the_csv_and_stay(graded):
     from nbgrader.api import Gradebook
 

@@ -39,7 +39,8 @@ def test_links_lead_to_files():
 def test_the_six_lines_run():
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     names: dict = {}
-    exec(code, names)
+    exec(code.replace('("digits").train\n', '("digits").train[:50]  # all take two minutes\n'), names)
+    assert len(names["images"]) == 50
     assert list(names["path"][[0, -1]]) == [0, 1000] and len(names["path"]) == 33
     assert names["samples"].shape == (64, 1, 8, 8) and np.isfinite(np.asarray(names["samples"])).all()
 

@@ -466,11 +466,8 @@ def doubts(L: Floats, rough: int) -> tuple[Floats, Floats]:
     """
     T = len(L) - 1
     doubt, most, high = np.zeros(T + 1), np.empty((T + 1, PAIRS)), np.empty(PAIRS)
-    levels, span, tiny = (
-        0,
-        1,
-        2 * np.finfo(np.float64).eps,
-    )  # D is a difference of two floats, rounded once; its bounds once more
+    levels, span = 0, 1
+    tiny = 2 * np.finfo(np.float64).eps  # D is a difference of two floats, rounded once; its bounds once more
     while rough + 1 + span <= T:
         most[:] = 0
         pairs = (T - rough - 1) // span
