@@ -259,6 +259,7 @@ def test_gradebook_json_and_csv_agree(graded):
 
 @pytest.mark.slow
 @pytest.mark.browser
+@pytest.mark.nightly
 def test_the_formgrader_shows_the_class_and_takes_points(graded, chromium):
     """In a browser, with the page's command; a script in an answer does not run there. The points reach the CSV."""
     course, _ = graded

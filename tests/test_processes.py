@@ -103,6 +103,7 @@ def test_a_killed_job_ends_with_an_error_and_goes_on_to_the_same_numbers(folder,
     assert not (folder / f"{out}.checkpoint").exists()
 
 
+@pytest.mark.nightly
 def test_training_does_not_depend_on_the_number_of_processes(tmp_path):
     words = "train digits --T 40 --steps 12 --width 16 --depth 1 --dropout 0 --loss vlb --batch-size 12 --device cpu"
     assert main([*words.split(), "--out", str(tmp_path / "one.safetensors")]) == 0
