@@ -30,6 +30,12 @@ def test_commands_exist(page):
         assert (ROOT / file).is_file(), file
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_rows_of_tables_stand_together(page):
+    """A blank line ends a table, and the rows after it are shown as text."""
+    assert not re.search(r"^\|.*\n\n\|(?!.*\n\|---)", page.read_text(), re.M)
+
+
 def test_links_lead_to_files():
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", PAGE):
         assert (ROOT / link).exists(), link
