@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +35,14 @@ def read_only(folder: Path) -> Path:
 
 def places(folder: Path, n: int) -> Iterator[tuple[str, str]]:
     """`solve`, once each, where only the folder of its output can be written, for a user without a home or a name."""
-    installed, out = read_only(folder), folder / "out"
-    out.mkdir()
-    out.chmod(0o777)
+    installed = read_only(folder)
+    with tempfile.TemporaryDirectory() as out:  # not in `folder`, whose own folder is closed to strangers
+        Path(out).chmod(0o777)
+        yield from _solved(installed, Path(out))
+
+
+def _solved(installed: Path, out: Path) -> Iterator[tuple[str, str]]:
+    """The homes, and what came of each."""
     who = STRANGER if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     homes: dict[str, dict[str, str]] = {
         "no HOME": {},
@@ -50,7 +56,7 @@ def places(folder: Path, n: int) -> Iterator[tuple[str, str]]:
         done = subprocess.run(command, env=environment, cwd=out, capture_output=True, text=True)
         left = {path.name for path in out.iterdir()}
         one_line = done.stderr.count("\n") == 1 and "compiles in memory" in done.stderr
-        if done.returncode == 0 and one_line and left == {"paths.json"}:
+        if done.returncode == 0 and one_line and left == {"paths.json", "paths.card.md"}:
             yield name, WORKED
         elif done.returncode == 2 and done.stderr.count("\n") == 1:
             yield name, REFUSED

@@ -125,9 +125,10 @@ def _expected(header: dict[str, Any], layout: schema.Layout) -> list[str]:
         schema.whole_from(header, "levels", 2, 2**32)
     if schema.typed({"n_classes": None} | header, "n_classes", int | None) is not None:
         schema.whole_from(header, "n_classes", 1, 2**32)
-    if not all(1 <= length <= 2**31 for length in schema.typed(header, "shape", tuple[int, ...])):
+    shape = schema.typed(header, "shape", tuple[int, ...])
+    if not shape or not all(1 <= length <= 2**31 for length in shape):
         raise ValueError(f"shape = {header['shape']}; expected lengths of 1 or more")
-    schema.typed({"about": {}} | header, "about", dict[str, str | int | float | None])
+    schema.typed(header if version > 4 else {"about": {}} | header, "about", dict[str, str | int | float | None])
     sizes = schema.Sizes()
     for name, kinds, letter in (
         ("abar", "f", "T + 1"),
