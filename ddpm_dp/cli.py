@@ -160,7 +160,8 @@ def measure(options: Options) -> None:
         _next(options, "solve", options.fitted, "--held-out", options.out, "--out", beside / "paths.json")
     else:
         which = [options.model, *(["--diffusers"] if options.diffusers else []), *_data_words(options)]
-        which += ["--guidance", options.guidance] if options.guidance is not None else []
+        more = {"--guidance": options.guidance, "--timesteps": options.timesteps}
+        which += [word for flag, value in more.items() if value is not None for word in (flag, value)]
         _next(options, "measure", *which, "--split", "test", "--fitted", options.out, "--out", beside / "test.npz")
 
 

@@ -193,7 +193,7 @@ def graded(course, handed_out) -> tuple[Path, str]:
         "Dan Müller_201_assignsubmission_file/ps1.ipynb": right[: right.index("def step_price")],
         "Rita Rubbish_202_assignsubmission_file/ps1.ipynb": "I could not export it",
         "Paul Pdf_203_assignsubmission_file/ps1.pdf": "%PDF",
-        "王小明_204_assignsubmission_file/work/ps1.ipynb": right,
+        "王小明_204_assignsubmission_file/answers/ps1.ipynb": right,
     }
     told(course, "nbgrader db assignment add ps1 ")
     (grade,) = [line for line in TOLD if line.startswith("python -m grading ps1 -j 2 --archive ")]

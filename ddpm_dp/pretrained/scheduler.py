@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ddpm_dp.files import schema
 from ddpm_dp.models.files import FLOATS, Sealed, save_sealed
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.paths import as_path, to_diffusers
@@ -357,7 +358,7 @@ def _read(file: Path, path: ArrayLike, entries: int) -> Cells:
         raise FileNotFoundError(f"{file} is missing, which holds the fitted numbers; copy the whole folder.")
     try:
         opened = Sealed(file, KIND, FORMAT, (*FLOATS, "I64"))  # cells have whole numbers, too
-        tensors, about = opened.tensors(), opened.header["about"]
+        tensors, about = opened.tensors(), schema.typed(opened.header, "about", dict[str, Any])
         timesteps = tensors.pop("timesteps").numpy()
     except (ValueError, KeyError) as error:
         raise ValueError(f"{file} is not a whole file of fitted numbers ({error}); copy or make it again.") from error
