@@ -9,9 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-LARGEST = (
-    2**28
-)  # bytes of one file, unpacked: some 10,000 x 9,000 pixels without any packing. More is no image, or a bomb
+LARGEST = 2**28  # bytes of one file, unpacked: 10,000 x 9,000 pixels without any packing. More is no image, or a bomb
 
 
 @dataclass

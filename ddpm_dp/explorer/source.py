@@ -71,7 +71,7 @@ class Source(Measured[DenoisingStatistics]):
     @staticmethod
     def files(name: str | Path) -> list[Path]:
         """The files that `named` reads, where they are there."""
-        folder = shipped_sources().get(str(name), Path(name).expanduser())
+        folder = shipped_sources().get(str(name), Path(os.path.expanduser(name)))
         folder = folder if folder.is_dir() else folder.parent
         return [Path(name), *(folder / file for file in ("train.npz", "test.npz", "model.safetensors"))]
 
