@@ -162,7 +162,8 @@ def step_costs(statistics: DenoisingStatistics, variance: str = "analytic", deco
     prices = last.prices(family, statistics)
     t = np.arange(1, statistics.T + 1)
     first = np.full((len(statistics.counts), statistics.T + 1), np.inf)
-    first[:, 1:] = prices.of_groups(np.full(len(t), NONE), t)
+    for some in np.array_split(t, len(t) // 2**14 + 1):  # of a million timesteps not all curves fit at once
+        first[:, some] = prices.of_groups(np.full(len(some), NONE), some)
     return StepCosts(
         statistics,
         first,

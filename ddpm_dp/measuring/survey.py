@@ -18,6 +18,7 @@ from ddpm_dp.measuring.decoding import FORM as DECODER_FORM
 from ddpm_dp.measuring.decoding import DecoderCurves, not_finite
 from ddpm_dp.measuring.observers import Observer, Seen, Setting, cell_observers, double, observed_families
 from ddpm_dp.models.denoiser import Denoiser, Prediction
+from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.processes import Processes
 from ddpm_dp.statistics import (
     ALL,
@@ -153,12 +154,15 @@ class Survey:
     def so_far(self) -> str:
         """What is known of the bound of the path through the timesteps done (`analytic` variance, no prior)."""
         path = np.array([*self.rows])
-        errors = np.zeros((len(self.counts), self.noise.T + 1))
-        errors[:, path] = self.column(f"cells.{ALL}.error_of_group").T
-        t, s = path[1:], path[:-1]
-        cells = Cells.one(errors, self.counts, self.setting.fitted_m.cpu().numpy())
-        steps = ANALYTIC.nats(self.noise, self.d, t, s, errors[:, t], cells)
-        nats, error = mean_of_groups(self._first(int(path[0])) + steps.sum(1), self.counts)
+        nats = self._first(int(path[0]))
+        if len(path) > 1:
+            # As a chain of its own, of the timesteps done: T may be a million.
+            noise, t = NoiseSchedule(self.noise.abar[[0, *path]]), np.arange(2, len(path) + 1)
+            errors = np.pad(self.column(f"cells.{ALL}.error_of_group").T, ((0, 0), (1, 0)))
+            fitted_m = self.setting.fitted_m[torch.from_numpy(path).to(self.setting.home)].cpu().numpy()
+            cells = Cells.one(errors, self.counts, np.pad(fitted_m, (1, 0)))
+            nats = nats + ANALYTIC.nats(noise, self.d, t, t - 1, errors[:, t], cells).sum(1)
+        nats, error = mean_of_groups(nats, self.counts)
         return f"{bits_per_dim(nats, self.d):.3f} ({bits_per_dim(error, self.d):.3f}) bits/dim so far"
 
     def _first(self, t: int) -> np.ndarray:

@@ -78,6 +78,7 @@ class Cells:
             values = getattr(self, name)
             if values is None:
                 continue
+            values = filling.known_rows(values)
             if np.isnan(values).any():
                 t = np.argwhere(np.isnan(values))[0][values.ndim - len(expected.get(name, (0, 0)))]
                 raise ValueError(
@@ -121,13 +122,15 @@ class Cells:
     @property
     def own(self) -> np.ndarray:
         """(T + 1, B) the mean squared error of a coefficient in each cell, on these images: error / mass."""
-        return np.divide(self.error, self.mass, where=self.mass > 0, out=np.zeros_like(self.error))
+        return _per_coefficient(np.asarray(self.error), np.asarray(self.mass))
 
-    def fit(self) -> np.ndarray:
-        """(T + 1, B) `own`, but where a cell has less than LEAST of the mass: there, linear between its neighbours."""
-        fitted, known, place = self.own, self.mass >= LEAST, np.arange(self.mass.shape[1])
-        for t in np.flatnonzero(~known.all(1) & known.any(1)):
-            fitted[t] = np.interp(place, place[known[t]], fitted[t, known[t]])
+    def fit(self, t: np.ndarray) -> np.ndarray:
+        """(n, B) `own` at n timesteps, but where a cell has less than LEAST of the mass: there, linear between its
+        neighbours."""
+        mass, place = self.mass[t], np.arange(self.mass.shape[1])
+        fitted, known = _per_coefficient(self.error[t], mass), mass >= LEAST
+        for i in np.flatnonzero(~known.all(1) & known.any(1)):
+            fitted[i] = np.interp(place, place[known[i]], fitted[i, known[i]])
         return fitted
 
     def fitted_to(self, other: "Cells") -> "Cells":
@@ -135,17 +138,21 @@ class Cells:
 
         Bins of an output may begin and end elsewhere: what was fitted there lies linear between their centres.
         """
-        fit = other.fit()
-        if self.output is not None and self is not other:
-            fit = np.stack(
-                [np.interp(a, b, row) for a, b, row in zip(self._places(), other._places(), fit, strict=True)]
-            )
-        return replace(self, fitted=fit)
 
-    def _places(self) -> np.ndarray:
-        """(T + 1, B) where the bins' centres lie on the scale of the output."""
+        def make(t: np.ndarray) -> np.ndarray:
+            fit = other.fit(t)
+            if self.output is None or self is other:
+                return fit
+            places = zip(self._places(t), other._places(t), fit, strict=True)
+            return np.stack([np.interp(a, b, row) for a, b, row in places])
+
+        measured = getattr(self.mass, "measured", np.arange(len(self.mass)))
+        return replace(self, fitted=filling.rows_of(self.mass.shape, make, measured))
+
+    def _places(self, t: int | np.ndarray) -> np.ndarray:
+        """(..., B) where the bins' centres lie on the scale of the output."""
         assert self.low is not None and self.high is not None, "cells that are no bins have no places"
-        return np.linspace(self.low, self.high, self.mass.shape[1], axis=1)
+        return np.linspace(self.low[t], self.high[t], self.mass.shape[1], axis=-1)
 
     def same_way(self, other: "Cells", at: np.ndarray) -> bool:
         """Whether coefficients are sorted as in `other` at those timesteps: by the same maps."""
@@ -198,7 +205,7 @@ class Cells:
     def centres(self, t: int | np.ndarray) -> np.ndarray:
         """(..., B) the values of the second output at the bins' centres, at one timestep or at several."""
         assert self.output, "cells that are no bins have no centres"
-        return OUTPUTS[self.output].at_place(self._places()[t])
+        return OUTPUTS[self.output].at_place(self._places(t))
 
     def rows(self, measured: np.ndarray) -> dict[str, np.ndarray]:
         """What was measured, by name, at the measured timesteps; and of the one cell all rows of what was fitted.
@@ -236,13 +243,15 @@ class Cells:
         errors, masses = rows.get("error_of_group"), rows.get("mass_of_group")
         if errors is not None:
             groups = zip(errors, squared_error, strict=True)
-            errors = np.stack([filling.shares(each, measured, of_group) for each, of_group in groups])
+            errors = filling.in_groups([filling.shares(each, measured, of_group) for each, of_group in groups])
         return cls(
             name,
             mass=filling.linear(rows["mass"], measured, T),
             error=filling.shares(rows["error"], measured, m),
             error_of_group=errors,
-            mass_of_group=None if masses is None else np.stack([filling.linear(each, measured, T) for each in masses]),
+            mass_of_group=None
+            if masses is None
+            else filling.in_groups([filling.linear(each, measured, T) for each in masses]),
             output=output,
             low=filling.linear(rows["low"], measured, T) if "low" in rows else None,
             high=filling.linear(rows["high"], measured, T) if "high" in rows else None,
@@ -253,3 +262,8 @@ class Cells:
                 if part.startswith(MAP)
             },
         )
+
+
+def _per_coefficient(error: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """error / mass, 0 where there is no mass."""
+    return np.divide(error, mass, where=mass > 0, out=np.zeros_like(error))

@@ -88,9 +88,10 @@ class DecoderCurve:
         if nodes < 4:
             raise ValueError(f"The decoder's curve {self.name!r} has {nodes} nodes; expected 4 or more.")
         for name in ("low", "nats", "group_low", "fitted", "training"):
-            self._require_finite(name, getattr(self, name))
-        self._require_finite("of_group", np.moveaxis(self.of_group, 1, 0))
-        if not (self.nats >= 0).all() or not (self.of_group >= 0).all():
+            self._require_finite(name, filling.known_rows(getattr(self, name)))
+        nats, of_group = filling.known_rows(self.nats), filling.known_rows(self.of_group)
+        self._require_finite("of_group", np.moveaxis(of_group, 1, 0))
+        if not (nats >= 0).all() or not (of_group >= 0).all():
             raise ValueError(f"The decoder's curve {self.name!r} has a negative price; measure again.")
 
     def _require_finite(self, name: str, values: np.ndarray | None) -> None:
@@ -177,12 +178,11 @@ class DecoderCurve:
 
         Raises KeyError if a row is missing.
         """
-        flat = rows["nats"].reshape(len(measured), -1).T  # every price as a function of t alone
         made = cls(
             name,
             low=filling.linear(rows["low"], measured, T),
-            nats=_filled(flat, measured, T).T.reshape(T + 1, *rows["nats"].shape[1:]),
-            of_group=np.stack([_filled(each.T, measured, T).T for each in rows["of_group"]]),
+            nats=filling.cubic(rows["nats"], measured, T),
+            of_group=filling.in_groups([filling.cubic(each, measured, T) for each in rows["of_group"]]),
             group_low=filling.linear(rows["group_low"], measured, T),
             maps={
                 part.removeprefix("map."): filling.nearest(values, measured, T)
@@ -196,7 +196,7 @@ class DecoderCurve:
         return replace(
             made,
             fitted=filling.linear(fitted, measured, T),
-            training=_filled(training[None], measured, T)[0],
+            training=filling.cubic(training, measured, T),
         )
 
     def at_timesteps(self, measured: np.ndarray) -> "DecoderCurve":
@@ -221,7 +221,13 @@ class DecoderCurve:
 
     def _of_classes(self, t: np.ndarray, place: np.ndarray) -> np.ndarray:
         """(n, C) nats of each class at places counted in nodes; those of the first and last node beyond them."""
-        nats = np.exp(self._splines(t, place.clip(0, self.nats.shape[-1] - 1))) - SMALLEST
+        place = place.clip(0, self.nats.shape[-1] - 1)
+        values: Any = self.nats
+        if isinstance(values, filling.Rows):  # of a million timesteps not all splines fit at once
+            log_nats = _Spline(np.log(values[t] + SMALLEST))(np.arange(len(t)), place)
+        else:
+            log_nats = self._splines(t, place)
+        nats = np.exp(log_nats) - SMALLEST
         return np.where(nats < SMALLEST, 0, nats)
 
 
@@ -260,10 +266,3 @@ class _Spline:
             value = ((a * x + b) * x + c) * x + d
             best, place = np.minimum(value, best), np.where(value < best, left + x, place)
         return place
-
-
-def _filled(known: np.ndarray, measured: np.ndarray, T: int) -> np.ndarray:
-    """(rows, n) nats at the measured timesteps -> (rows, T + 1); 0 at t = 0, where nothing is left to decode."""
-    filled: Any = filling.prices(known, measured, T)
-    filled[:, 0] = 0
-    return filled

@@ -43,6 +43,7 @@ from ddpm_dp.solver import CurveCosts
 Floats = NDArray[np.float64]
 Panels = Callable[[NDArray[np.int64]], tuple[Floats, Floats]]  # of all t, from where each one's begin
 DEGREE = 15
+PART = 2**14  # timesteps whose cells are looked at together
 NODES = -np.cos(np.pi * np.arange(DEGREE + 1) / DEGREE)
 
 
@@ -68,12 +69,14 @@ def rate_form(
     """
     g = _finite_snr(noise)
     # Where all rates are 0, or so small that no step notices: a c that keeps E in the first panel.
-    c = np.maximum(rates.max(1, where=(mass > 0) | (error > 0), initial=0), 1 / np.maximum(g[1] - g, 1e-300))
+    most = [rates[i].max(1, where=(mass[i] > 0) | (error[i] > 0), initial=0) for i in _some(len(mass))]
+    c = np.maximum(np.concatenate(most), 1 / np.maximum(g[1] - g, 1e-300))
 
     def panels(start: NDArray[np.int64]) -> tuple[Floats, Floats]:
         from ddpm_dp.variances.panels import rate_panels  # here: importing numba takes time that names need not
 
-        return rate_panels(rates, mass, error, c, start, d / 2, *_nodes(start))
+        nodes = _nodes(start)
+        return _together(start, lambda i, begin: rate_panels(rates[i], mass[i], error[i], c[i], begin, d / 2, *nodes))
 
     return _form(g, c, panels)
 
@@ -100,7 +103,10 @@ def exponent_form(
     def panels(start: NDArray[np.int64]) -> tuple[Floats, Floats]:
         from ddpm_dp.variances.panels import exponent_panels
 
-        return exponent_panels(low, high, mass, error, noise.sigma2, start, d / 2, *_nodes(start))
+        nodes, c = _nodes(start), noise.sigma2
+        return _together(
+            start, lambda i, begin: exponent_panels(low[i], high[i], mass[i], error[i], c[i], begin, d / 2, *nodes)
+        )
 
     return _form(_finite_snr(noise), noise.sigma2, panels)
 
@@ -124,6 +130,26 @@ def _form(g: Floats, c: Floats, panels: Panels) -> Callable[[Floats], CurveCosts
     start = np.concatenate([[0], np.cumsum(counts)])
     made = cache(lambda: panels(start))
     return lambda first: CurveCosts(first, g, c, start, *made())
+
+
+def _some(entries: int) -> list[slice]:
+    """All timesteps in parts: of a histogram at T = 10^6 not all rows can be there at once."""
+    return [slice(t, min(t + PART, entries)) for t in range(0, entries, PART)]
+
+
+def _together(
+    start: NDArray[np.int64], panels: Callable[[slice, NDArray[np.int64]], tuple[Floats, Floats]]
+) -> tuple[Floats, Floats]:
+    """The panels of all timesteps, made part by part: (timesteps, where each one's begin) -> those of the part.
+
+    A part begins with two timesteps that the functions of `panels.py` pass over, as they do t = 0 and 1.
+    """
+    made, bends = np.empty((start[-1], DEGREE + 1)), np.empty(start[-1])
+    for part in _some(len(start) - 3):  # t = 2 to T
+        t, end = part.start + 2, part.stop + 2
+        own = slice(start[t], start[end])
+        made[own], bends[own] = panels(slice(t - 2, end), np.maximum(start[t - 2 : end + 1] - start[t], 0))
+    return made, bends
 
 
 def _nodes(start: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:
