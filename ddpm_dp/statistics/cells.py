@@ -15,6 +15,7 @@ import numpy as np
 from ddpm_dp.outputs import OUTPUTS
 from ddpm_dp.statistics import filling
 from ddpm_dp.statistics.groups import mean_of_groups
+from ddpm_dp.statistics.rows import known_rows, rows_of
 
 ALL = "all"  # the name of the one cell that holds everything: m_t
 MAP = "map."  # how the names of a file's arrays begin that hold `maps`
@@ -78,7 +79,7 @@ class Cells:
             values = getattr(self, name)
             if values is None:
                 continue
-            values = filling.known_rows(values)
+            values = known_rows(values)
             if np.isnan(values).any():
                 t = np.argwhere(np.isnan(values))[0][values.ndim - len(expected.get(name, (0, 0)))]
                 raise ValueError(
@@ -147,7 +148,7 @@ class Cells:
             return np.stack([np.interp(a, b, row) for a, b, row in places])
 
         measured = getattr(self.mass, "measured", np.arange(len(self.mass)))
-        return replace(self, fitted=filling.rows_of(self.mass.shape, make, measured))
+        return replace(self, fitted=rows_of(self.mass.shape, make, measured))
 
     def _places(self, t: int | np.ndarray) -> np.ndarray:
         """(..., B) where the bins' centres lie on the scale of the output."""
@@ -241,17 +242,12 @@ class Cells:
             return cls.one(squared_error, counts, rows["fitted"][:, 0])
         T, m = squared_error.shape[1] - 1, counts @ squared_error / counts.sum()
         errors, masses = rows.get("error_of_group"), rows.get("mass_of_group")
-        if errors is not None:
-            groups = zip(errors, squared_error, strict=True)
-            errors = filling.in_groups([filling.shares(each, measured, of_group) for each, of_group in groups])
         return cls(
             name,
             mass=filling.linear(rows["mass"], measured, T),
             error=filling.shares(rows["error"], measured, m),
-            error_of_group=errors,
-            mass_of_group=None
-            if masses is None
-            else filling.in_groups([filling.linear(each, measured, T) for each in masses]),
+            error_of_group=None if errors is None else filling.shares(errors, measured, squared_error),
+            mass_of_group=None if masses is None else filling.linear(masses, measured, T, axis=1),
             output=output,
             low=filling.linear(rows["low"], measured, T) if "low" in rows else None,
             high=filling.linear(rows["high"], measured, T) if "high" in rows else None,

@@ -13,6 +13,7 @@ import numpy as np
 
 from ddpm_dp.statistics import filling
 from ddpm_dp.statistics.groups import mean_of_groups
+from ddpm_dp.statistics.rows import RowsOnDemand, known_rows
 
 # Of log variance, from one node to the next. Where a Gaussian meets bins of grey, log nats bends over a few units: with
 # this step no decoder's price is wrong by 1e-4 bits/dim, or of itself (tests/variances/test_decoders.py).
@@ -88,8 +89,8 @@ class DecoderCurve:
         if nodes < 4:
             raise ValueError(f"The decoder's curve {self.name!r} has {nodes} nodes; expected 4 or more.")
         for name in ("low", "nats", "group_low", "fitted", "training"):
-            self._require_finite(name, filling.known_rows(getattr(self, name)))
-        nats, of_group = filling.known_rows(self.nats), filling.known_rows(self.of_group)
+            self._require_finite(name, known_rows(getattr(self, name)))
+        nats, of_group = known_rows(self.nats), known_rows(self.of_group)
         self._require_finite("of_group", np.moveaxis(of_group, 1, 0))
         if not (nats >= 0).all() or not (of_group >= 0).all():
             raise ValueError(f"The decoder's curve {self.name!r} has a negative price; measure again.")
@@ -182,7 +183,7 @@ class DecoderCurve:
             name,
             low=filling.linear(rows["low"], measured, T),
             nats=filling.cubic(rows["nats"], measured, T),
-            of_group=filling.in_groups([filling.cubic(each, measured, T) for each in rows["of_group"]]),
+            of_group=filling.cubic(rows["of_group"], measured, T, axis=1),
             group_low=filling.linear(rows["group_low"], measured, T),
             maps={
                 part.removeprefix("map."): filling.nearest(values, measured, T)
@@ -223,7 +224,7 @@ class DecoderCurve:
         """(n, C) nats of each class at places counted in nodes; those of the first and last node beyond them."""
         place = place.clip(0, self.nats.shape[-1] - 1)
         values: Any = self.nats
-        if isinstance(values, filling.Rows):  # of a million timesteps not all splines fit at once
+        if isinstance(values, RowsOnDemand):  # of a million timesteps not all splines fit at once
             log_nats = _Spline(np.log(values[t] + SMALLEST))(np.arange(len(t)), place)
         else:
             log_nats = self._splines(t, place)

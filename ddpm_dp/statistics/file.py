@@ -28,6 +28,7 @@ from ddpm_dp.memory import refuse_beyond_memory
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.outputs import OUTPUTS
 from ddpm_dp.statistics import filling
+from ddpm_dp.statistics import rows as rows_on_demand
 from ddpm_dp.statistics.cells import ALL, MAP, Cells
 from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
 
@@ -144,10 +145,13 @@ def _expected(header: dict[str, Any], layout: schema.Layout) -> list[str]:
         sizes.require(layout, "images", "u", "N")
         names.append("images")
     rows = _rows_of_format_2(header, layout, sizes) if version == 2 else _rows(header, layout, sizes)
-    # Reading fills unmeasured timesteps, in float64.
-    filled = sum(np.prod(layout[name][1]) / sizes.known["n"] for name in rows) * sizes.known["T + 1"] * 8
+    # Reading fills unmeasured timesteps, in float64: m_t in each group, and other rows if they are few (rows.py).
+    n, entries = sizes.known["n"], sizes.known["T + 1"]
+    numbers = sum(min(np.prod(layout[name][1]) / n * entries, rows_on_demand.AT_ONCE) for name in rows)
     refuse_beyond_memory(
-        int(filled), f"Statistics of {sizes.known['T + 1'] - 1:,} timesteps, read,", "read it where there is more"
+        8 * int(numbers + sizes.known["G"] * entries),
+        f"Statistics of {entries - 1:,} timesteps, read,",
+        "read it where there is more",
     )
     return names + rows
 

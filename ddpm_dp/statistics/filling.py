@@ -8,13 +8,13 @@ output to tell pixels apart by, its price leaps by some 0.003 from one timestep 
 their kind, and a search over all timesteps finds those that are lucky.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ddpm_dp.checks import whole
+from ddpm_dp.statistics.rows import rows_of
 
 
 def grid(T: int, n: int) -> np.ndarray:
@@ -57,113 +57,73 @@ def prices(known: np.ndarray, measured: np.ndarray, T: int) -> np.ndarray:
     return filled
 
 
-class Rows:
-    """A (T + 1, ...) or (G, T + 1, ...) array that is made where somebody asks for it: a histogram of T = 10^6 is 2 GB.
-
-    `rows[t]` (or `rows[:, t]`) is what an array would give, for a timestep, several, or a slice. numpy's functions, and
-    other indices, take all of it at once.
-
-    make: (n,) timesteps -> an array with n in the place of T + 1, which is `axis`. measured: the timesteps that are
-    known without it.
-    """
-
-    def __init__(
-        self, shape: tuple[int, ...], make: Callable[[np.ndarray], np.ndarray], measured: np.ndarray, axis: int
-    ):
-        self.shape, self.ndim, self.make, self.measured, self.axis = shape, len(shape), make, measured, axis
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> Any:
-        before, keys = (slice(None),) * self.axis, key if isinstance(key, tuple) else (key,)
-        if len(keys) == 2 and keys[0] is ...:  # the last axis, which is not T's
-            return Rows(self.shape[:-1], lambda t: self.make(t)[key], self.measured, self.axis)
-        if keys[:-1] != before:
-            return np.asarray(self)[key]
-        t = np.arange(self.shape[self.axis])[keys[-1]]
-        made = self.make(np.atleast_1d(t).ravel())
-        return made.reshape(*self.shape[: self.axis], *np.shape(t), *self.shape[self.axis + 1 :])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.make(np.arange(self.shape[self.axis])), dtype)
+def cubic(known: np.ndarray, measured: np.ndarray, T: int, axis: int = 0) -> Any:
+    """n rows at the `measured` timesteps -> T + 1, along `axis`: monotone cubics (PCHIP) in log t; row 0 is 0."""
+    if len(measured) == T:
+        return linear(known, measured, T, axis)  # as measured, to the last digit
+    known = np.moveaxis(known.astype(np.float64), axis, 0)
+    curve = _cubics(measured, known, axis=0)
+    make = _make(known, measured, lambda t, right: curve(np.log(t)))
+    return _along(axis, known, T, make, measured)
 
 
-AT_ONCE = 2**25  # numbers, 256 MiB; what is larger becomes `Rows`
-
-
-def rows_of(
-    shape: tuple[int, ...], make: Callable[[np.ndarray], np.ndarray], measured: np.ndarray, axis: int = 0
-) -> Any:
-    """An array if it is small, else `Rows`, which most can use as if it were one."""
-    made = Rows(shape, make, measured, axis)
-    return np.asarray(made) if math.prod(shape) <= AT_ONCE else made
-
-
-def known_rows(values: Any) -> np.ndarray:
-    """All of an array; of `Rows` what was measured: in between nothing is NaN or negative where that is not."""
-    if not isinstance(values, Rows):
-        return values
-    return values[(slice(None),) * values.axis + (values.measured,)]
-
-
-def in_groups(each: Sequence[Any]) -> Any:
-    """(T + 1, ...) of each group of images -> (G, T + 1, ...)."""
-    measured = getattr(each[0], "measured", np.arange(len(each[0])))
-    return rows_of((len(each), *each[0].shape), lambda t: np.stack([one[t] for one in each]), measured, axis=1)
-
-
-def cubic(known: np.ndarray, measured: np.ndarray, T: int) -> Any:
-    """n rows at the `measured` timesteps -> T + 1: monotone cubics (PCHIP) in log t; row 0 is 0."""
-    known = known.astype(np.float64)
-    curve = _cubics(measured, known, axis=0) if len(measured) < T else None
-
-    def make(t: np.ndarray) -> np.ndarray:
-        place = np.searchsorted(measured, t).clip(0, len(measured) - 1)
-        rows = known[place]
-        between = (measured[place] != t) & (t > 0)
-        if curve is not None and between.any():
-            rows[between] = curve(np.log(t[between]))
-        rows[t == 0] = 0
-        return rows
-
-    return rows_of((T + 1, *known.shape[1:]), make, measured)
-
-
-def linear(known: np.ndarray, measured: np.ndarray, T: int) -> Any:
-    """n rows at the `measured` timesteps -> T + 1: linear in log t between measured neighbours; row 0 is 0."""
-    known = known.astype(np.float64)
-
-    def make(t: np.ndarray) -> np.ndarray:
-        place = np.searchsorted(measured, t).clip(0, len(measured) - 1)
-        rows = known[place]
-        between = np.flatnonzero((measured[place] != t) & (t > 0))
-        if len(between):
-            right = place[between].clip(1)
-            before, after = measured[right - 1], measured[right]
-            weight = np.log(t[between] / before) / np.log(after / before)
-            weight = weight.reshape(-1, *[1] * (known.ndim - 1))
-            rows[between] = (1 - weight) * known[right - 1] + weight * known[right]
-        rows[t == 0] = 0
-        return rows
-
-    return rows_of((T + 1, *known.shape[1:]), make, measured)
+def linear(known: np.ndarray, measured: np.ndarray, T: int, axis: int = 0) -> Any:
+    """n rows at the `measured` timesteps -> T + 1, along `axis`: linear in log t between neighbours; row 0 is 0."""
+    known = np.moveaxis(known.astype(np.float64), axis, 0)
+    return _along(axis, known, T, _make_linear(known, measured), measured)
 
 
 def shares(known: np.ndarray, measured: np.ndarray, m: np.ndarray) -> Any:
-    """n rows of cells' squared errors, (n, B), each row's sum an m_t -> (T + 1, B): shares of m, linear in log t."""
-    T = len(m) - 1
+    """n rows of cells' squared errors, each row's sum an m_t -> T + 1: shares of m, linear in log t.
+
+    known, (n, B) or (G, n, B), with m, (T + 1,) or (G, T + 1): the result is (T + 1, B) or (G, T + 1, B).
+    """
+    T, axis = m.shape[-1] - 1, known.ndim - 2
     if len(measured) == T:
-        return linear(known, measured, T)  # as measured, to the last digit
-    mean = np.maximum(known.astype(np.float64).sum(1, keepdims=True), np.finfo(float).tiny)
-    share = linear(known / mean, measured, T)
-    return rows_of(share.shape, lambda t: share[t] * m[t, None], measured)
+        return linear(known, measured, T, axis)  # as measured, to the last digit
+    known = np.moveaxis(known.astype(np.float64), axis, 0)
+    share = _make_linear(known / np.maximum(known.sum(-1, keepdims=True), np.finfo(float).tiny), measured)
+    return _along(axis, known, T, lambda t: share(t) * m.T[t][..., None], measured)
 
 
 def nearest(known: np.ndarray, measured: np.ndarray, T: int) -> Any:
     """n rows at the `measured` timesteps -> T + 1: each the nearest measured one (row 0: the first)."""
     middle = (measured[1:] + measured[:-1]) / 2
-    return rows_of((T + 1, *known.shape[1:]), lambda t: known[np.searchsorted(middle, t)], measured)
+    return _along(0, known, T, lambda t: known[np.searchsorted(middle, t)], measured)
+
+
+Make = Callable[[np.ndarray], np.ndarray]  # (n,) timesteps -> (n, ...) rows
+
+
+def _make(known: np.ndarray, measured: np.ndarray, between: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Make:
+    """Rows as measured where they are, 0 at t = 0, and elsewhere between(t, right), where t < measured[right]."""
+
+    def make(t: np.ndarray) -> np.ndarray:
+        right = np.searchsorted(measured, t).clip(max=len(measured) - 1)
+        rows = known[right]
+        unknown = (measured[right] != t) & (t > 0)
+        if unknown.any():
+            rows[unknown] = between(t[unknown], right[unknown])
+        rows[t == 0] = 0
+        return rows
+
+    return make
+
+
+def _make_linear(known: np.ndarray, measured: np.ndarray) -> Make:
+    def between(t: np.ndarray, right: np.ndarray) -> np.ndarray:
+        before, after = measured[right - 1], measured[right]
+        weight = (np.log(t / before) / np.log(after / before)).reshape(-1, *[1] * (known.ndim - 1))
+        return (1 - weight) * known[right - 1] + weight * known[right]
+
+    return _make(known, measured, between)
+
+
+def _along(axis: int, known: np.ndarray, T: int, make: Make, measured: np.ndarray) -> Any:
+    """The rows of `make`, T's axis not first but at `axis`; all else as in `known`, where it is first."""
+    shape = list(known.shape[1:])
+    shape.insert(axis, T + 1)
+    return rows_of(tuple(shape), make, measured, axis)
 
 
 def _cubics(measured: np.ndarray, known: np.ndarray, axis: int = 1) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,4 +1,4 @@
-"""Statistics of a million timesteps: rows that are made when they are asked for are those that would have been there."""
+"""Statistics of a million timesteps: rows made when they are asked for are those that would have been there."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddpm_dp import DenoisingStatistics, shipped, solve, step_costs
-from ddpm_dp.statistics import filling
+from ddpm_dp.statistics import rows
 from ddpm_dp.variances import curves, served
 
 MODELS = ["fashion-mnist/hybrid", "fashion-mnist/predicted"]
@@ -17,17 +17,17 @@ MODELS = ["fashion-mnist/hybrid", "fashion-mnist/predicted"]
 def arrays(one) -> dict[str, np.ndarray]:
     """All arrays of cells or of a curve, written out."""
     found = {field.name: getattr(one, field.name) for field in fields(one)}
-    found |= {f"map.{name}": rows for name, rows in one.maps.items()}
-    return {name: np.asarray(rows) for name, rows in found.items() if isinstance(rows, np.ndarray | filling.Rows)}
+    found |= {f"map.{name}": each for name, each in one.maps.items()}
+    return {name: np.asarray(each) for name, each in found.items() if isinstance(each, np.ndarray | rows.RowsOnDemand)}
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_rows_on_demand_are_the_rows(model, monkeypatch):
     at_once = DenoisingStatistics.load(shipped(f"{model}/train.npz"))
-    monkeypatch.setattr(filling, "AT_ONCE", 0)
+    monkeypatch.setattr(rows, "AT_ONCE", 0)
     monkeypatch.setattr(curves, "PART", 100)
     on_demand = DenoisingStatistics.load(shipped(f"{model}/train.npz"))
-    assert any(isinstance(cells.mass, filling.Rows) for cells in on_demand.cells.values())
+    assert any(isinstance(cells.mass, rows.RowsOnDemand) for cells in on_demand.cells.values())
     for kind in ("cells", "curves"):
         for name, one in getattr(at_once, kind).items():
             expected, found = arrays(one), arrays(getattr(on_demand, kind)[name])
