@@ -32,6 +32,7 @@ from ddpm_dp.statistics import (
     in_common,
     mean_of_groups,
 )
+from ddpm_dp.statistics.rows import known_rows
 from ddpm_dp.variances.analytic import Analytic
 from ddpm_dp.variances.decoders import SMALLEST
 
@@ -246,7 +247,7 @@ def _fit(fitted: DenoisingStatistics) -> str:
     """Tells one set of fitted numbers from another."""
     cells = (each.fitted for _, each in sorted(fitted.cells.items()))
     curves = (each.fitted for _, each in sorted(fitted.curves.items()))
-    return fingerprint(*(numbers for numbers in (*cells, *curves) if numbers is not None))
+    return fingerprint(*(known_rows(numbers) for numbers in (*cells, *curves) if numbers is not None))
 
 
 def _noise(seed: int, numbers: list[int], shape: tuple[int, ...]) -> np.ndarray:

@@ -37,7 +37,7 @@ class RowsOnDemand:
             return np.asarray(self)[key]
         t = np.arange(self.shape[self.axis])[keys[-1]]
         made = np.moveaxis(self.make(np.atleast_1d(t).ravel()), 0, self.axis)
-        return made.reshape(*self.shape[: self.axis], *np.shape(t), *self.shape[self.axis + 1 :])
+        return made.reshape((*self.shape[: self.axis], *np.shape(t), *self.shape[self.axis + 1 :]))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         every = self.make(np.arange(self.shape[self.axis]))

@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from ddpm_dp import DenoisingStatistics, shipped, solve, step_costs
+from ddpm_dp import DenoisingStatistics, load, load_dataset, measure, shipped, solve, step_costs
 from ddpm_dp.statistics import rows
 from ddpm_dp.variances import curves, served
 
@@ -45,6 +45,19 @@ def test_rows_on_demand_are_the_rows(model, monkeypatch):
         np.testing.assert_allclose(solved[1].values, solved[0].values, rtol=1e-13)  # sums of the same numbers
 
 
+def test_held_out_images_are_measured_with_statistics_on_demand(monkeypatch):
+    model, images = load("digits"), load_dataset("digits").train[:12]
+    found = []
+    for numbers in (rows.AT_ONCE, 0):
+        monkeypatch.setattr(rows, "AT_ONCE", numbers)
+        train = measure(model, images[:8], timesteps=12, progress=False)
+        found.append(measure(model, images[8:], fitted=train, timesteps=12, progress=False))
+    at_once, on_demand = found
+    assert isinstance(on_demand.cells["spectral"].fitted, rows.RowsOnDemand)
+    prices = [step_costs(each, "spectral").of([0, 3, 40, 500, 1000]) for each in found]
+    np.testing.assert_allclose(prices[1].steps, prices[0].steps, rtol=1e-13)
+
+
 PROGRAM = """
 import resource, sys
 import numpy as np
@@ -60,8 +73,10 @@ class Exact(ddpm_dp.MixtureDenoiser):
 model = Exact(ddpm_dp.NoiseSchedule.cosine(10**6), [[0.5, -0.2], [-0.4, 0.3]], 0.15)
 model.id = "exact with a second output"
 x = np.random.default_rng(0).uniform(-1, 1, (64, 2))
-ddpm_dp.measure(model, x, timesteps=100, progress=False).save(sys.argv[1])
+ddpm_dp.measure(model, x[:32], timesteps=100, progress=False).save(sys.argv[1])
 statistics = ddpm_dp.DenoisingStatistics.load(sys.argv[1])
+held_out = ddpm_dp.measure(model, x[32:], fitted=statistics, timesteps=100, progress=False)
+del held_out
 frontier = ddpm_dp.solve(ddpm_dp.step_costs(statistics, "learned"), 32)
 print(len(frontier.path(32)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
