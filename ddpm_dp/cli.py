@@ -239,7 +239,8 @@ def solve(options: Options) -> None:
         f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}; {card.name} tells how to use it."
     )
     if options.held_out:
-        print(f"next: {shlex.join(['ddpm-dp', 'evaluate', str(options.held_out), str(options.out)])}")
+        words = ("ddpm-dp", "evaluate", options.held_out, options.out, "--fitted", options.statistics)
+        print(f"next: {shlex.join(map(str, words))}")
 
 
 def evaluate(options: Options) -> None:
@@ -248,7 +249,9 @@ def evaluate(options: Options) -> None:
     from ddpm_dp.reporting.compare import compare
     from ddpm_dp.statistics import DenoisingStatistics, Measured
 
-    held_out = DenoisingStatistics.load(options.statistics)
+    held_out: Any = DenoisingStatistics.load(options.statistics)
+    if options.fitted:
+        held_out = Measured(DenoisingStatistics.load(options.fitted), held_out).held_out
     chosen = PathFile.load(options.paths)
     paths = {
         "even": {K: strides.even(held_out.noise, K) for K in chosen.paths},
@@ -483,6 +486,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("statistics", type=Path, help="what `measure --split test --fitted ...` wrote")
     sub.add_argument("paths", type=Path, help="what `solve` wrote")
+    sub.add_argument(
+        "--fitted", type=Path, help="the training statistics; families with cells, as `spectral`, need them"
+    )
 
     sub = command(sample, "sample along a path and write a picture", "-n")
     model_options(sub)

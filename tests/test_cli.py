@@ -202,6 +202,16 @@ def test_its_version_and_completion_are_printed(capsys):
         assert ended.value.code == 0 and words in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("variance", ["posterior", "analytic", "local", "spectral"])
+def test_what_is_said_after_solve_prices_the_paths_of_any_family(made, variance, capsys):
+    parts = [made / "train.npz", "--held-out", made / "test.npz", "--out", made / f"{variance}.json", "--budgets", 4]
+    assert main(["solve", *map(str, parts), "--variance", variance, "--overwrite"]) == 0
+    (command,) = re.findall(r"^next: ddpm-dp (.+)$", capsys.readouterr().out, re.M)
+    published = PathFile.load(made / f"{variance}.json").held_out[4]
+    assert main(shlex.split(command)) == 0
+    assert "{:.3f} ({:.3f})".format(*published) in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_odd_photos_go_from_train_to_evaluate_by_what_is_said_next(tmp_path, capsys):
     """Sixty files of all kinds and sizes: each command's `next:` line is the command after it."""

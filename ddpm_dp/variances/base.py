@@ -126,7 +126,7 @@ class ReverseVariance(Whole, abstract=True):
         if self.fitted and cells.fitted is None:
             return (
                 f"cells {self.cells!r} that were fitted on training images, which the file of held-out statistics does "
-                "not hold; read both with Measured.load(train, held_out)"
+                "not hold; read both with Measured.load(train, held_out), or give --fitted"
             )
         basis = self.basis(statistics.shape, statistics.T, cells).name
         return None if cells.basis == basis else f"cells in the basis {basis!r}; these are in {cells.basis!r}"

@@ -305,7 +305,7 @@ NOT_MEASURED = (
 )
 NOT_FITTED = (
     "a decoder that was fitted on training images, which these statistics do not hold; read both with "
-    "Measured.load(train, held_out)"
+    "Measured.load(train, held_out), or give --fitted"
 )
 
 OTHERWISE_FITTED = (
