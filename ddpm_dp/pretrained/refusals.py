@@ -37,15 +37,19 @@ SAMPLERS = (
 )
 
 _FLOW = (
-    "interpolates x_t = (1 - u) x_0 + u eps, which is not variance-preserving, and its network predicts a velocity: "
-    "there are no DDPM timesteps to choose from"
+    "interpolates x_u = (1 - u) x_0 + u eps, which is not variance-preserving, and its network predicts a velocity, "
+    "which is not read here yet; rescale x_u, write the network as x_0(x_t, t) on a grid of your choice, as "
+    "docs/other_models.md shows, and give that to `from_function`"
+)
+_STAGES = (
+    "serves flows that may change their resolution on the way, from stage to stage, as the steps of a DDPM never do"
 )
 _SIGMAS = (
     "counts noise levels sigma, not timesteps of a variance-preserving DDPM; give a network of NVlabs' EDM to "
     "`from_edm`, or write its network as eps(x_t, t) on a grid of your choice and give that to `from_function`"
 )
 _DISTILLED = (
-    "belongs to a distilled model, whose network jumps to the end of a path instead of predicting the mean of x_0; "
+    "belongs to a distilled model, whose network jumps along a path instead of predicting the mean of x_0; "
     "give the model that it was distilled from"
 )
 _CONTINUOUS = (
@@ -62,17 +66,13 @@ _UNKNOWN = (
 # The others, by what their process is.
 REASONS = {
     _FLOW: (
-        "FlowMapEulerDiscreteScheduler",
         "FlowMatchEulerDiscreteScheduler",
         "FlowMatchHeunDiscreteScheduler",
-        "FlowMatchLCMScheduler",
-        "HeliosDMDScheduler",
-        "HeliosScheduler",
         "LTXEulerAncestralRFScheduler",
         "MiniMaxH3Scheduler",
-        "PiflowScheduler",
         "RFD4ProteinaScheduler",
     ),
+    _STAGES: ("HeliosScheduler",),
     _SIGMAS: (
         "CosineDPMSolverMultistepScheduler",
         "EDMDPMSolverMultistepScheduler",
@@ -80,7 +80,16 @@ REASONS = {
         "KarrasVeScheduler",
         "ScoreSdeVeScheduler",
     ),
-    _DISTILLED: ("CMStochasticIterativeScheduler", "LCMScheduler", "SCMScheduler", "TCDScheduler"),
+    _DISTILLED: (
+        "CMStochasticIterativeScheduler",
+        "FlowMapEulerDiscreteScheduler",
+        "FlowMatchLCMScheduler",
+        "HeliosDMDScheduler",
+        "LCMScheduler",
+        "PiflowScheduler",
+        "SCMScheduler",
+        "TCDScheduler",
+    ),
     _CONTINUOUS: ("DDPMWuerstchenScheduler", "IPNDMScheduler"),
     _TOKENS: (
         "AmusedScheduler",

@@ -1,11 +1,15 @@
 """pretrained/functions.py: any function that predicts the noise, x_0 or v."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
+import ddpm_dp
 from ddpm_dp import MixtureDenoiser, NoiseSchedule, from_eps, from_function, measure
 from ddpm_dp.pretrained.network import XHAT_0
+from tests.course.notebooks import ROOT
 from tests.models.labelled import Labelled, drawn
 from tests.variances.small import TwoHeaded
 
@@ -67,6 +71,37 @@ def test_guidance_is_that_of_the_exact_posterior_means(predicts):
     np.testing.assert_allclose(same.m[below], exact.m[below], rtol=1e-3, atol=1e-6)
     ids = {disguised(KnowsNone(), predicts, n_classes=3, guidance=weight).id for weight in (None, 0.0, 1.5, 3.0)}
     assert len(ids) == 4
+
+
+def test_a_flow_is_a_ddpm_by_the_lines_of_the_page(mixture, points):
+    """The page's own lines, on the exact velocity of a flow to a mixture, which is computed without the package.
+
+    x_0 = x_u - u velocity is float32 there: 1e-7 of numbers up to 1, squared, beside errors m_t from 1e-4 on.
+    """
+    page = (ROOT / "docs" / "other_models.md").read_text().split("## Flow matching")[1]
+    means, weights, std = mixture.means, mixture.log_weights.exp(), float(mixture.std)
+
+    def network(x_u, u):
+        """E[eps - x_0 | x_u] of x_u = (1 - u) x_0 + u eps: linear in each component, weighted by its probability."""
+        x_u, u = x_u.double()[:, None], u.double().view(-1, 1, 1)
+        spread = ((1 - u) * std) ** 2 + u**2
+        off = x_u - (1 - u) * means
+        share = (weights.log() - (off**2).sum(-1) / (2 * spread[..., 0]) - spread[..., 0].log()).softmax(1)
+        velocity = (u - (1 - u) * std**2) / spread * off - means
+        return (share[..., None] * velocity).sum(1)
+
+    names = {"np": np, "torch": torch, "ddpm_dp": ddpm_dp, "network": network, "T": 40, "shape": (2,)}
+    block = re.search(r"```python\n(.*?)```", page, re.S)[1]
+    exec(block.replace('id="my flow"', 'id="my flow", levels=None, clip=None'), names)
+    u, noise = names["u"], names["noise"]
+    np.testing.assert_allclose(noise.snr[1:], ((1 - u) / u)[1:] ** 2, rtol=1e-12)
+    exact = MixtureDenoiser(noise, means=means.numpy(), std=std, weights=weights.numpy())
+    flow, ddpm = (measure(model, points[:200], progress=False) for model in (names["model"], exact))
+    np.testing.assert_allclose(flow.m[1:], ddpm.m[1:], rtol=1e-5)
+    best = ddpm_dp.solve(ddpm_dp.step_costs(flow, "analytic"), 8)
+    np.testing.assert_allclose(
+        best.values[1:], ddpm_dp.solve(ddpm_dp.step_costs(ddpm, "analytic"), 8).values[1:], atol=1e-4
+    )
 
 
 def test_what_makes_no_denoiser_is_refused():
