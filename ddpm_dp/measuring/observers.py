@@ -245,9 +245,9 @@ class Scored(CellObserver):
         self.kept.clear()
 
     def look_again(self, seen: Seen) -> None:
-        score = self.sorting.score
+        score, weights = self.sorting.score, self.sorting.weights
         squares = score.basis.coefficients(seen.images - seen.prediction.x0) ** 2
-        cells = self.sorting.cells(score.features(seen.prediction.x0))
+        cells = score.cells(seen.prediction.x0, weights)
         place = (seen.group.to(cells.device)[:, None] * BINS + cells.flatten(1)).flatten()
         self.sums += counted(place, squares, self.sums.shape[1]).to(self.setting.home)
 

@@ -1,6 +1,7 @@
 """A measurement under way: the images and their noise, and a row of sums for each timestep that is done."""
 
 import math
+from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 
@@ -155,7 +156,7 @@ class Survey:
     def so_far(self) -> str:
         """What is known of the bound of the path through the timesteps done (`analytic` variance, no prior)."""
         path = np.array([*self.rows])
-        nats = self._first(int(path[0]))
+        nats = self._first
         if len(path) > 1:
             # As a chain of its own, of the timesteps done: T may be a million.
             noise, t = NoiseSchedule(self.noise.abar[[0, *path]]), np.arange(2, len(path) + 1)
@@ -166,8 +167,10 @@ class Survey:
         nats, error = mean_of_groups(nats, self.counts)
         return f"{bits_per_dim(nats, self.d):.3f} ({bits_per_dim(error, self.d):.3f}) bits/dim so far"
 
-    def _first(self, t: int) -> np.ndarray:
-        """(G,) nats of the decoder at t, with variance m_t."""
+    @cached_property
+    def _first(self) -> np.ndarray:
+        """(G,) nats of the decoder at the first timestep t, with variance m_t."""
+        t = int(self.measured[0])
         row, m = self.rows[t], max(float(self.setting.fitted_m[t]), SMALLEST)
         if self.denoiser.levels is None:
             return self.d / 2 * (np.log(2 * np.pi * m) + row[f"cells.{ALL}.error_of_group"] / m)

@@ -31,6 +31,7 @@ the error relative where B, which begins with delta^2, is all there is (3e-10 at
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -145,10 +146,15 @@ def _together(
     A part begins with two timesteps that the functions of `panels.py` pass over, as they do t = 0 and 1.
     """
     made, bends = np.empty((start[-1], DEGREE + 1)), np.empty(start[-1])
-    for part in _some(len(start) - 3):  # t = 2 to T
+
+    def make(part: slice) -> None:
         t, end = part.start + 2, part.stop + 2
         own = slice(start[t], start[end])
         made[own], bends[own] = panels(slice(t - 2, end), np.maximum(start[t - 2 : end + 1] - start[t], 0))
+
+    with ThreadPoolExecutor(4) as pool:  # compiled functions let go of the GIL; each part takes some 100 MB
+        for _ in pool.map(make, _some(len(start) - 3)):  # t = 2 to T
+            pass
     return made, bends
 
 

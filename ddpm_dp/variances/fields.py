@@ -101,7 +101,7 @@ class Local(Field):
 
         shape = tuple(answer.x0.shape[1:])
         score = Score(BlockDct(shape, (1, 1)))
-        cell = score.cell(score.of(score.features(answer.x0), torch.as_tensor(maps["weights"]).to(answer.x0)))
+        cell = score.cells(answer.x0, torch.as_tensor(maps["weights"]))
         if planes(shape)[0] == len(COLOURS):  # the axes of a score are then brightness and two differences
             cell = cell[:, :1]
         return cell // (BINS // self.classes)

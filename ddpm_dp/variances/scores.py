@@ -64,9 +64,8 @@ class Score:
         squares = self.basis.split(coefficients**2).transpose(3, 4).flatten(-2)
         return squares @ torch.from_numpy(self.share).to(squares)
 
-    def features(self, xhat_0: Tensor) -> Tensor:
-        """(n, channels, blocks down, blocks across, bands, FEATURES)."""
-        import torch
+    def _features(self, xhat_0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log energy of each band, log contrast, log room: (n, channels, blocks down, blocks across, bands or 1)."""
 
         def mean_of_blocks(images: Tensor) -> Tensor:
             channels, (height, width) = images.shape[1], self.basis.block
@@ -77,13 +76,25 @@ class Score:
         own = (self.energies(self.basis.coefficients(xhat_0)) + SMALLEST_ENERGY).log()
         contrast = (mean_of_blocks(_contrast(images)) + SMALLEST_CONTRAST).log()
         room = (mean_of_blocks(1 - images.clamp(-1, 1) ** 2) + SMALLEST_ROOM).log()
+        return own, contrast, room
+
+    def features(self, xhat_0: Tensor) -> Tensor:
+        """(n, channels, blocks down, blocks across, bands, FEATURES)."""
+        import torch
+
+        own, *of_block = self._features(xhat_0)
         # A tenth of the square: of the size of the others, so that 16 bits hold all weights alike.
-        of_block = (each.expand_as(own) for each in (contrast, room))
-        return torch.stack([torch.ones_like(own), own, own**2 / 10, *of_block], -1)
+        return torch.stack([torch.ones_like(own), own, own**2 / 10, *(each.expand_as(own) for each in of_block)], -1)
 
     def of(self, features: Tensor, weights: Tensor) -> Tensor:
         """score - log m_t, (n, channels, blocks down, blocks across, bands); `weights` (channels, bands, FEATURES)."""
         return (features * weights[:, None, None, : self.bands]).sum(-1)
+
+    def cells(self, xhat_0: Tensor, weights: Tensor) -> Tensor:
+        """The cell of each coefficient, as `cell(of(features(xhat_0), weights))`, without writing out all features."""
+        own, contrast, room = self._features(xhat_0)
+        constant, once, square, of_contrast, of_room = weights.to(own)[:, None, None, : self.bands].unbind(-1)
+        return self.cell((square / 10 * own + once) * own + (contrast * of_contrast + room * of_room + constant))
 
     def cell(self, score: Tensor) -> Tensor:
         """The cell of each coefficient, 0 .. BINS - 1, (n, *shape)."""

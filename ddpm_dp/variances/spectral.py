@@ -43,8 +43,7 @@ class Spectral(FittedCells):
 
         assert cells.fitted is not None, "why_not has asked for it"
         score, weights = Score(self.basis(tuple(seen.shape[1:]), t, cells)), torch.from_numpy(cells.maps["weights"][t])
-        cell = score.cell(score.of(score.features(seen), weights.to(seen)))
-        return torch.from_numpy(cells.fitted[t]).to(seen)[cell]
+        return torch.from_numpy(cells.fitted[t]).to(seen)[score.cells(seen, weights)]
 
 
 class Local(Spectral):
