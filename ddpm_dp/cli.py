@@ -1,31 +1,23 @@
 """The command line: train | measure | solve | evaluate | sample, each reading what the last wrote; and a few more.
 
-What can be chosen, and the words for it, come from the registries.
+What can be chosen, and the words for it, come from the registries. Importing these takes longer than all else before an
+answer, so each command imports what it needs, and only the commands that were asked for do.
 """
 
 import argparse
+import errno
 import io
+import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-import shtab
-
 from ddpm_dp import __version__
-from ddpm_dp.datasets import DATASETS
-from ddpm_dp.experiments import EXPERIMENTS
-from ddpm_dp.files import claimed, finished
 from ddpm_dp.memory import ran_out
-from ddpm_dp.models.architectures import NETWORKS
-from ddpm_dp.noise import SCHEDULES
-from ddpm_dp.objectives import OBJECTIVES
 from ddpm_dp.registry import Registry
-from ddpm_dp.training.config import WORDS, TrainConfig
-from ddpm_dp.training.losses import LOSSES
-from ddpm_dp.variances import DECODERS, FAMILIES
 
 EXAMPLE = """\
 the whole way, file by file:
@@ -57,16 +49,25 @@ class UsageError(ValueError):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. A wrong input ends with one sentence and exit status 2, not with a traceback."""
+    """Run one command. A wrong input ends with one sentence and exit status 2, not with a traceback.
+
+    Where nobody reads on (`ddpm-dp ... | head -1`), it ends without a word, as other programs do; 141 is what a shell
+    says of those.
+    """
     command, lower = None, ""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # it is not under pytest, in a notebook or in a window without console
             stream.reconfigure(errors="backslashreplace")  # the name of a file may not fit the terminal's alphabet
     try:
-        options = _parser().parse_args(arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        options = _parser(arguments).parse_args(arguments)
         command, lower = options.command, options.lower
         options.run(options)
+        print(end="", flush=True)  # here, where it can still be told; sys.stdout may be None
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        if _nobody_reads(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python's last flush goes
+            return 141
         command = error.command if isinstance(error, UsageError) else command
         print(f"ddpm-dp {command}: {error}" if command else f"ddpm-dp: {error}", file=sys.stderr)
         return 2
@@ -80,10 +81,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _nobody_reads(error: Exception) -> bool:
+    """Whether the reader of a pipe has gone. Windows may call that an invalid argument, and names no file then."""
+    windows = os.name == "nt" and isinstance(error, OSError) and error.errno == errno.EINVAL and error.filename is None
+    return windows or isinstance(error, BrokenPipeError)
+
+
 def train(options: Options) -> None:
     from ddpm_dp.datasets import load_dataset
     from ddpm_dp.experiments.jobs import train_to
     from ddpm_dp.models.trained import load
+    from ddpm_dp.training.config import TrainConfig
 
     config = TrainConfig(**{field.name: getattr(options, field.name) for field in fields(TrainConfig)})
     data = load_dataset(options.data, path=options.data_path, size=options.size)
@@ -218,6 +226,8 @@ def _load(options: Options) -> Any:
 
 
 def solve(options: Options) -> None:
+    from ddpm_dp.files import claimed
+    from ddpm_dp.objectives import OBJECTIVES
     from ddpm_dp.reporting.compare import BUDGETS
     from ddpm_dp.reporting.publish import card_of, path_file, publish
     from ddpm_dp.solver import solve as run
@@ -267,6 +277,7 @@ def sample(options: Options) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    from ddpm_dp.files import claimed, finished
     from ddpm_dp.paths import PathFile
     from ddpm_dp.reporting import plotting
     from ddpm_dp.sampling import sample as run
@@ -322,6 +333,7 @@ def explorer(options: Options) -> None:
     from ddpm_dp.explorer.bundle import MODELS, write_page
     from ddpm_dp.explorer.data import VARIANCES
     from ddpm_dp.explorer.source import Source
+    from ddpm_dp.files import claimed
 
     names = options.models or MODELS
     with claimed(options.out, [file for name in names for file in Source.files(name)]):
@@ -335,6 +347,7 @@ def explorer(options: Options) -> None:
 
 
 def experiment(options: Options) -> None:
+    from ddpm_dp.experiments import EXPERIMENTS
     from ddpm_dp.experiments.run import run
 
     run(EXPERIMENTS[options.name], options.out or Path("out") / options.name, options.data_path, options.device)
@@ -342,12 +355,17 @@ def experiment(options: Options) -> None:
 
 def demo(options: Options) -> None:
     from ddpm_dp.reporting.demo import demo as run
+    from ddpm_dp.training.config import TrainConfig
 
     run(options.out, TrainConfig(steps=options.steps), options.device, options.overwrite)
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are one sentence, as all others are."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        print(end="", flush=True)  # help, too, may be piped
+        super().exit(status, message)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(self.prog.partition(" ")[2] or None, f"{message}; see {self.prog} --help.")
@@ -372,7 +390,18 @@ def _choice(sub: argparse.ArgumentParser, flag: str, registry: Registry[Any], he
     sub.add_argument(flag, choices=[*registry], help=f"{help}{default}. {words}", **rest)
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Completion(argparse.Action):
+    """Print the script that completes command lines in one of the shells, and end."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Options, shell: Any, option: Any = None) -> None:
+        import shtab
+
+        print(shtab.complete(_parser(), shell))
+        parser.exit()
+
+
+def _parser(asked: Container[str] | None = None) -> argparse.ArgumentParser:
+    """The parser; of the commands that are not among `asked` it knows the names alone. None: all are asked for."""
     parser = _Parser(
         prog="ddpm-dp",
         description="Choose the K of T timesteps of a trained DDPM that maximise its ELBO.",
@@ -380,16 +409,21 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    shtab.add_argument_to(parser, "--completion", help="print a script for your shell, for its start-up file")
+    parser.add_argument(
+        "--completion",
+        action=_Completion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print a script for your shell, for its start-up file",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     examples = {line.split()[1]: line.strip() for line in EXAMPLE.splitlines() if line.startswith("  ")}
 
-    def command(run: Callable[[Options], None], text: str, lower: str) -> argparse.ArgumentParser:
-        """A command; `lower` says what to lower where memory is too small for it."""
+    def command(run: Callable[[Options], None], text: str, lower: str) -> argparse.ArgumentParser | None:
+        """A command, if its arguments are asked for; `lower` says what to lower where memory is too small for it."""
         example = examples[run.__name__]
         sub = commands.add_parser(run.__name__, help=text, description=text, epilog=f"example: {example}")
         sub.set_defaults(run=run, lower=lower)
-        return sub
+        return sub if asked is None or run.__name__ in asked else None
 
     def data_path_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
@@ -399,6 +433,8 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     def data_options(sub: argparse.ArgumentParser) -> None:
+        from ddpm_dp.datasets import DATASETS
+
         _choice(sub, "data", DATASETS, "the data set")
         data_path_option(sub)
         sub.add_argument("--size", type=int, help="side to which images are cropped and resized")
@@ -426,132 +462,146 @@ def _parser() -> argparse.ArgumentParser:
             "stands for none; part of the model: give the same to `measure` and `sample`",
         )
 
-    sub = command(
+    if sub := command(
         train,
         "train a DDPM; interrupted, the same command goes on from its last checkpoint",
         "--batch-size, --width, --depth or --T",
-    )
-    data_options(sub)
-    out_option(sub, "the model's .safetensors file")
-    sub.add_argument(
-        "--start", help="a model of the same network whose weights to begin with: a file, or a shipped name"
-    )
-    sub.add_argument("--half", action="store_true", help="write the weights with 16 bits")
-    registries: dict[str, Registry[Any]] = {"schedule": SCHEDULES, "network": NETWORKS, "loss": LOSSES}
-    for field in fields(TrainConfig):
-        flag = f"--{field.name.replace('_', '-')}"
-        if field.name in registries:
-            _choice(sub, flag, registries[field.name], f"the {field.name}", default=field.default)
-        else:
-            text = f"{WORDS[field.name]}; default: %(default)s"
-            sub.add_argument(flag, type=type(field.default), default=field.default, help=text)
-    device_option(sub)
+    ):
+        from ddpm_dp.models.architectures import NETWORKS
+        from ddpm_dp.noise import SCHEDULES
+        from ddpm_dp.training.config import WORDS, TrainConfig
+        from ddpm_dp.training.losses import LOSSES
 
-    sub = command(
+        data_options(sub)
+        out_option(sub, "the model's .safetensors file")
+        sub.add_argument(
+            "--start", help="a model of the same network whose weights to begin with: a file, or a shipped name"
+        )
+        sub.add_argument("--half", action="store_true", help="write the weights with 16 bits")
+        registries: dict[str, Registry[Any]] = {"schedule": SCHEDULES, "network": NETWORKS, "loss": LOSSES}
+        for field in fields(TrainConfig):
+            flag = f"--{field.name.replace('_', '-')}"
+            if field.name in registries:
+                _choice(sub, flag, registries[field.name], f"the {field.name}", default=field.default)
+            else:
+                text = f"{WORDS[field.name]}; default: %(default)s"
+                sub.add_argument(flag, type=type(field.default), default=field.default, help=text)
+        device_option(sub)
+
+    if sub := command(
         measure,
         "measure a model's denoising error; interrupted, the same command goes on where it was",
         "--batch-size, --images or --timesteps",
-    )
-    model_options(sub)
-    data_options(sub)
-    sub.add_argument("--split", choices=("train", "test"), default="train", help="default: train")
-    sub.add_argument("--fitted", type=Path, help="for held-out images: the training statistics")
-    sub.add_argument("--images", type=_positive, help="use only the first so many images")
-    sub.add_argument(
-        "--standard-error", type=float, help="use only as many images as give bits/dim this standard error, about 0.01"
-    )
-    sub.add_argument(
-        "--timesteps", type=_positive, help="measure at so many timesteps, interpolate the others; a tenth will do"
-    )
-    sub.add_argument("--seed", type=_seed, default=0, help="of the noise; default: 0")
-    sub.add_argument("--batch-size", type=_positive, default=2048, help="images per evaluation; default: 2048")
-    out_option(sub, "the statistics' .npz file")
-    device_option(sub)
+    ):
+        model_options(sub)
+        data_options(sub)
+        sub.add_argument("--split", choices=("train", "test"), default="train", help="default: train")
+        sub.add_argument("--fitted", type=Path, help="for held-out images: the training statistics")
+        sub.add_argument("--images", type=_positive, help="use only the first so many images")
+        sub.add_argument(
+            "--standard-error",
+            type=float,
+            help="use only as many images as give bits/dim this standard error, about 0.01",
+        )
+        sub.add_argument(
+            "--timesteps", type=_positive, help="measure at so many timesteps, interpolate the others; a tenth will do"
+        )
+        sub.add_argument("--seed", type=_seed, default=0, help="of the noise; default: 0")
+        sub.add_argument("--batch-size", type=_positive, default=2048, help="images per evaluation; default: 2048")
+        out_option(sub, "the statistics' .npz file")
+        device_option(sub)
 
-    sub = command(solve, "find the best path for each budget, exactly", "the largest of --budgets")
-    sub.add_argument("statistics", type=Path, help="what `measure` wrote, of training images")
-    _choice(sub, "--variance", FAMILIES, "the reverse variance", default="analytic")
-    _choice(sub, "--decoder", DECODERS, "the variance of the last step, p(x_0 | x_t)", default="fitted")
-    _choice(sub, "--objective", OBJECTIVES, "what the paths minimise", default="elbo")
-    sub.add_argument(
-        "--held-out", type=Path, help="what `measure --split test` wrote: adds held-out bits/dim to the file"
-    )
-    sub.add_argument("--budgets", type=int, nargs="+", metavar="K", help="default: 4 8 16 32 64 128 256, up to T")
-    out_option(sub, "the paths' .json file; a card to publish with it, .card.md, is written beside")
+    if sub := command(solve, "find the best path for each budget, exactly", "the largest of --budgets"):
+        from ddpm_dp.objectives import OBJECTIVES
+        from ddpm_dp.variances import DECODERS, FAMILIES
 
-    sub = command(
+        sub.add_argument("statistics", type=Path, help="what `measure` wrote, of training images")
+        _choice(sub, "--variance", FAMILIES, "the reverse variance", default="analytic")
+        _choice(sub, "--decoder", DECODERS, "the variance of the last step, p(x_0 | x_t)", default="fitted")
+        _choice(sub, "--objective", OBJECTIVES, "what the paths minimise", default="elbo")
+        sub.add_argument(
+            "--held-out", type=Path, help="what `measure --split test` wrote: adds held-out bits/dim to the file"
+        )
+        sub.add_argument("--budgets", type=int, nargs="+", metavar="K", help="default: 4 8 16 32 64 128 256, up to T")
+        out_option(sub, "the paths' .json file; a card to publish with it, .card.md, is written beside")
+
+    if sub := command(
         evaluate,
         "price chosen and handcrafted paths on held-out images, in bits/dim",
         "the number of timesteps that were measured",
-    )
-    sub.add_argument("statistics", type=Path, help="what `measure --split test --fitted ...` wrote")
-    sub.add_argument("paths", type=Path, help="what `solve` wrote")
-    sub.add_argument(
-        "--fitted", type=Path, help="the training statistics; families with cells, as `spectral`, need them"
-    )
+    ):
+        sub.add_argument("statistics", type=Path, help="what `measure --split test --fitted ...` wrote")
+        sub.add_argument("paths", type=Path, help="what `solve` wrote")
+        sub.add_argument(
+            "--fitted", type=Path, help="the training statistics; families with cells, as `spectral`, need them"
+        )
 
-    sub = command(sample, "sample along a path and write a picture", "-n")
-    model_options(sub)
-    sub.add_argument("paths", type=Path, help="what `solve` wrote")
-    sub.add_argument("-K", type=int, required=True, help="how many steps")
-    sub.add_argument("-n", type=_positive, default=64, help="how many samples; default: 64")
-    sub.add_argument("--statistics", type=Path, help="the training statistics; `analytic` variance needs them")
-    sub.add_argument(
-        "--labels",
-        type=int,
-        nargs="+",
-        metavar="Y",
-        help="the samples' classes, 0, 1, ..., for a class-conditional model; fewer than -n are taken in turn",
-    )
-    sub.add_argument("--seed", type=_seed, default=0, help="default: 0")
-    out_option(sub, "the picture's .png file")
-    device_option(sub)
+    if sub := command(sample, "sample along a path and write a picture", "-n"):
+        model_options(sub)
+        sub.add_argument("paths", type=Path, help="what `solve` wrote")
+        sub.add_argument("-K", type=int, required=True, help="how many steps")
+        sub.add_argument("-n", type=_positive, default=64, help="how many samples; default: 64")
+        sub.add_argument("--statistics", type=Path, help="the training statistics; `analytic` variance needs them")
+        sub.add_argument(
+            "--labels",
+            type=int,
+            nargs="+",
+            metavar="Y",
+            help="the samples' classes, 0, 1, ..., for a class-conditional model; fewer than -n are taken in turn",
+        )
+        sub.add_argument("--seed", type=_seed, default=0, help="default: 0")
+        out_option(sub, "the picture's .png file")
+        device_option(sub)
 
-    sub = command(
+    if sub := command(
         report,
         "the paper's Table 3: every path, budget and reverse variance, for several models",
         "the number of models in the folder",
-    )
-    sub.add_argument("folder", type=Path, help="fashion-mnist, or a folder with a folder for each model")
+    ):
+        sub.add_argument("folder", type=Path, help="fashion-mnist, or a folder with a folder for each model")
 
-    sub = command(
+    if sub := command(
         explorer,
         "a page to play with: drag the steps, see what they cost and make, beat the DP",
         "the number of models",
-    )
-    sub.add_argument(
-        "models",
-        nargs="*",
-        metavar="model",
-        help="a shipped model, or a folder with train.npz and, where there are any, test.npz and model.safetensors; "
-        "default: four that ship",
-    )
-    sub.add_argument(
-        "--variances",
-        nargs="+",
-        choices=[*FAMILIES],
-        help="the reverse variances on the page, the simplest first; default: posterior analytic learned spectral",
-    )
-    out_option(
-        sub, "the page, an .html file; with a name that ends in .json, its data alone, for `Open data` on a page"
-    )
-    sub.add_argument("--open", action="store_true", help="and open it in the browser")
+    ):
+        from ddpm_dp.variances import FAMILIES
 
-    sub = command(
+        sub.add_argument(
+            "models",
+            nargs="*",
+            metavar="model",
+            help="a shipped model, or a folder with train.npz and, where there are any, test.npz and "
+            "model.safetensors; default: four that ship",
+        )
+        sub.add_argument(
+            "--variances",
+            nargs="+",
+            choices=[*FAMILIES],
+            help="the reverse variances on the page, the simplest first; default: posterior analytic learned spectral",
+        )
+        out_option(
+            sub, "the page, an .html file; with a name that ends in .json, its data alone, for `Open data` on a page"
+        )
+        sub.add_argument("--open", action="store_true", help="and open it in the browser")
+
+    if sub := command(
         experiment,
         "train and measure all models of an experiment; interrupted, it goes on where it was",
         "the batch size in its .toml file",
-    )
-    _choice(sub, "name", EXPERIMENTS, "the experiment")
-    data_path_option(sub)
-    sub.add_argument("--out", type=Path, help="folder to write to; default: out/NAME")
-    device_option(sub)
+    ):
+        from ddpm_dp.experiments import EXPERIMENTS
 
-    sub = command(
+        _choice(sub, "name", EXPERIMENTS, "the experiment")
+        data_path_option(sub)
+        sub.add_argument("--out", type=Path, help="folder to write to; default: out/NAME")
+        device_option(sub)
+
+    if sub := command(
         demo, "the whole job on the digits data set, 2 to 5 minutes on two CPU cores", "nothing: close other programs"
-    )
-    sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")
-    overwrite_option(sub)
-    sub.add_argument("--steps", type=int, default=6000, help="training steps; default: 6000")
-    device_option(sub)
+    ):
+        sub.add_argument("--out", type=Path, default=Path("out"), help="folder to write to; default: out")
+        overwrite_option(sub)
+        sub.add_argument("--steps", type=int, default=6000, help="training steps; default: 6000")
+        device_option(sub)
     return parser

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm.auto import tqdm
 
 from ddpm_dp.paths import as_path
 from ddpm_dp.solver import AffineCosts, AttachedCosts, TableCosts
@@ -129,6 +128,8 @@ class StepCosts:
         return self._table()
 
     def _table(self) -> np.ndarray:
+        from tqdm.auto import tqdm
+
         L = np.full((self.T + 1, self.T + 1), np.inf)
         L[1:, 0] = self.statistics.mean(self.first)[0][1:]
         for t in tqdm(range(2, self.T + 1), "pricing", unit="timestep", delay=2):

@@ -1,5 +1,6 @@
 """The command line: what each command writes, what it says of a wrong input, and its help."""
 
+import errno
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 import ddpm_dp
-from ddpm_dp import DenoisingStatistics, PathFile, load
+from ddpm_dp import DenoisingStatistics, PathFile, cli, load
 from ddpm_dp.cli import main
 from ddpm_dp.datasets import DATASETS
 from ddpm_dp.experiments import EXPERIMENTS
@@ -210,6 +211,30 @@ def test_what_is_said_after_solve_prices_the_paths_of_any_family(made, variance,
     published = PathFile.load(made / f"{variance}.json").held_out[4]
     assert main(shlex.split(command)) == 0
     assert "{:.3f} ({:.3f})".format(*published) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"),
+    [("--help", ""), ("solve --help", ""), ("--completion bash", ""), ("--completion bash", "1")],
+)
+def test_nobody_is_told_that_nobody_reads_on(arguments, unbuffered):
+    """`ddpm-dp ... | head`: no word, neither from here nor from Python at its end, and the status of other programs."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-m", "ddpm_dp", *arguments.split()]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=environment, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_what_else_cannot_be_written_is_told(monkeypatch):
+    """Windows has no word of its own for a pipe that nobody reads; a file that is no file has its name."""
+    gone, full = OSError(errno.EINVAL, "Invalid argument"), OSError(errno.ENOSPC, "No space left on device")
+    named = OSError(errno.EINVAL, "Invalid argument", "a?.json")
+    assert [cli._nobody_reads(each) for each in (gone, named, full, BrokenPipeError())] == [False, False, False, True]
+    monkeypatch.setattr(os, "name", "nt")
+    assert [cli._nobody_reads(each) for each in (gone, named, full, BrokenPipeError())] == [True, False, False, True]
 
 
 @pytest.mark.slow

@@ -6,12 +6,17 @@ import sys
 import pytest
 
 import ddpm_dp
+from ddpm_dp import cli
+
+(COMMANDS,) = ([*each.choices] for each in cli._parser()._actions if each.dest == "command")
+HEAVY = {"torch", "numba", "scipy", "matplotlib", "sklearn", "tqdm", "shtab", "importlib.metadata", "urllib.request"}
 
 
 def modules_after(code: str) -> set[str]:
     """What Python has imported when it has run a line."""
     printing = f"{code}; print(*sys.modules)"
-    return set(subprocess.check_output([sys.executable, "-c", f"import sys, {printing}"], text=True).split())
+    said = subprocess.check_output([sys.executable, "-c", f"import sys, {printing}"], text=True)
+    return set(said.splitlines()[-1].split())
 
 
 def test_solving_needs_no_torch():
@@ -21,11 +26,25 @@ def test_solving_needs_no_torch():
         "ddpm_dp.DenoisingStatistics"
     )
     assert "torch" not in modules_after(code)
-    assert not {"torch", "numba", "matplotlib", "sklearn"} & modules_after("ddpm_dp")
+    assert not {"numpy", *HEAVY} & modules_after("ddpm_dp")
 
 
-def test_the_command_line_answers_before_anything_heavy_is_imported():
-    assert not {"torch", "numba", "scipy", "matplotlib", "sklearn"} & modules_after("ddpm_dp.cli")
+@pytest.mark.parametrize(
+    ("command_lines", "unneeded"),
+    [
+        (["--help", "--version", "slove"], {"numpy", "ddpm_dp.files"}),  # no registry is asked
+        ([f"{command} --help" for command in COMMANDS], set()),
+        ([f"{command} --no-such-option" for command in COMMANDS], set()),
+    ],
+)
+def test_the_command_line_answers_before_anything_heavy_is_imported(command_lines, unneeded):
+    """Help and refusals, each of which is printed: reading the names in registries takes numpy at most."""
+    code = f"""contextlib, ddpm_dp.cli
+for line in {command_lines}:
+    with contextlib.suppress(SystemExit):
+        ddpm_dp.cli.main(line.split())
+None"""
+    assert not {*unneeded, *HEAVY} & modules_after(code)
 
 
 def test_every_public_name_exists():

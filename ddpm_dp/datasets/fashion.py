@@ -2,14 +2,11 @@
 
 import gzip
 import hashlib
-import http.client
 import os
-import urllib.request
 import zlib
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from ddpm_dp.datasets.base import Dataset, Option, Source, from_levels
 from ddpm_dp.files import write_whole
@@ -73,6 +70,11 @@ def unpack(packed: bytes, sha256: str, source: Path | str) -> bytes:
 
 def download(url: str, target: Path) -> bytes:
     """The bytes at a URL; `target` is where a user may put the file instead. Raises ConnectionError if it fails."""
+    import http.client
+    import urllib.request
+
+    from tqdm.auto import tqdm
+
     try:
         with urllib.request.urlopen(url, timeout=30) as response:  # seconds of silence, not of the whole download
             with tqdm.wrapattr(response, "read", total=response.length, desc=target.name, delay=2) as stream:

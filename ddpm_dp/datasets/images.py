@@ -21,7 +21,6 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from ddpm_dp.checks import whole
 from ddpm_dp.datasets.base import Dataset, Option, Source, from_levels, shuffled
@@ -35,6 +34,8 @@ TRAIN, HELD_OUT = ("train", "training"), (("test", "testing"), ("val", "valid", 
 
 
 def _read(path: Path, size: int) -> Dataset:
+    from tqdm.auto import tqdm
+
     size = whole(size, "size", what="pixels")
     found = find(path)
     found.files = {name: read for name, read in found.files.items() if _is_image(name)}
@@ -97,6 +98,8 @@ def _below(found: Found) -> dict[str, list[str]]:
 
 def _split(found: Found) -> tuple[list[str], list[str], str]:
     """Names of training and held-out images, and how they were told apart. What is left out is added to `skipped`."""
+    from tqdm.auto import tqdm
+
     parts: dict[str, list[str]] = {}
     for name, (first, *_) in sorted(_below(found).items()):
         parts.setdefault(first.lower(), []).append(name)

@@ -4,7 +4,6 @@
 """
 
 import hashlib
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +42,8 @@ def versions() -> dict[str, str]:
 
 
 def _version(name: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:  # run from a clone that was never installed

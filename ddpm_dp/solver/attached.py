@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from ddpm_dp.solver.costs import Costs, TableCosts
 
@@ -44,6 +43,8 @@ class AttachedCosts:
 
     def second_layer(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """(T + 1,) C[2, t], and the t_1 of the path that costs so; every pair is looked at, one t at a time."""
+        from tqdm.auto import tqdm
+
         best, parents = np.full(self.T + 1, np.inf), np.zeros(self.T + 1, dtype=np.int64)
         for t in tqdm(range(2, self.T + 1), "second layer", unit="timestep", delay=2, leave=False):
             s = np.arange(1, t)
