@@ -29,6 +29,11 @@ def test_solving_needs_no_torch():
     assert not {"numpy", *HEAVY} & modules_after("ddpm_dp")
 
 
+def test_a_model_is_loaded_as_soon_as_torch_is():
+    """torch's own lazy imports take as long again; arithmetic on its device "meta" is one way to have them."""
+    assert not {"sympy", "torch._dynamo"} & modules_after("ddpm_dp; ddpm_dp.load('digits')")
+
+
 @pytest.mark.parametrize(
     ("command_lines", "unneeded"),
     [

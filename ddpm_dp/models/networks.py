@@ -29,6 +29,15 @@ def features(x: Tensor, levels: int | None) -> Tensor:
     return torch.cat([x, *(wave(angle) for angle in waves for wave in (torch.sin, torch.cos))], dim=1)
 
 
+def count_of_features(inputs: int, levels: int | None) -> int:
+    """How many features that many inputs have.
+
+    Counted on one of them, on the CPU even where a network is built on "meta" to know its shapes: arithmetic there has
+    torch import sympy, which takes as long as torch.
+    """
+    return inputs * features(torch.zeros(1, 1, device="cpu"), levels).shape[1]
+
+
 def start_at_zero(*layers: nn.Module) -> None:
     """Set weights and biases to 0: what these layers add is learned from nothing."""
     for layer in layers:
@@ -48,7 +57,7 @@ class MLP(nn.Module):
             raise ValueError(f"width = {width}; MLP takes an even number, for as many sines as cosines of the time.")
         self.width, self.levels, self.dropout = width, levels, nn.Dropout(dropout)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU())
-        self.first = nn.Linear(features(torch.zeros(1, d), levels).shape[1], width)
+        self.first = nn.Linear(count_of_features(d, levels), width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
         self.modulate = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(depth))
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
@@ -139,7 +148,7 @@ class UNet(nn.Module):
         self.width, self.levels = width, levels
         embedding = 4 * width
         self.time = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
-        self.first = nn.Conv2d(features(torch.zeros(1, *shape), levels).shape[1], width, 3, padding=1)
+        self.first = nn.Conv2d(count_of_features(shape[0], levels), width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         kept, channels = [width], width
 
