@@ -1,14 +1,19 @@
 """The whole job in one go."""
 
+from dataclasses import replace
+
 import pytest
 
-from ddpm_dp import PathFile, TrainConfig
+from ddpm_dp import PathFile, TrainConfig, load_dataset
 from ddpm_dp.reporting.demo import demo
 from ddpm_dp.variances import SCALAR
 
 
 @pytest.mark.slow
-def test_demo_writes_what_it_says(tmp_path, capsys):
+def test_demo_writes_what_it_says(tmp_path, capsys, monkeypatch):
+    data = load_dataset("digits")
+    few = replace(data, train=data.train[:100], test=data.test[:50])  # all are measured by `make demo`
+    monkeypatch.setattr("ddpm_dp.reporting.demo.load_dataset", lambda name: few)
     demo(tmp_path, TrainConfig(T=130, steps=20, width=16, depth=1), device="cpu")
     printed = capsys.readouterr().out
     figures, files = {"bits_per_dim.png", "timesteps.png", "samples.png"}, {"path_32.json", "train.npz", "test.npz"}

@@ -26,9 +26,13 @@ def folder(tmp_path_factory):
     return folder, fitted, held_out
 
 
-def test_entries_are_the_prices_of_the_paths(folder):
-    folder, train, test = folder  # the last model, simple
-    table = entries(measured_in(folder))
+@pytest.fixture(scope="module")
+def table(folder):
+    return entries(measured_in(folder[0]))
+
+
+def test_entries_are_the_prices_of_the_paths(folder, table):
+    _, train, test = folder  # the last model, simple
     outputs = {"hybrid": "v", "predicted": "u", "simple": None}
     assert [(e.model, e.comparison.variance) for e in table] == [
         (model, name)
@@ -54,15 +58,13 @@ def test_entries_are_the_prices_of_the_paths(folder):
     assert last.gaps_to_best[16][0] == pytest.approx(bits["DP"][1] - min(dp))
 
 
-def test_report_as_a_command(folder, capsys):
+def test_report_as_a_command(folder, table, capsys):
     assert main(["report", str(folder[0])]) == 0
     text = capsys.readouterr().out
     assert "simple: simple loss, T = 40 cosine, 100 steps of 128 images\n" in text
     assert "predicted loss, T = 100 cosine, 100 steps of 128 images, begun from (hybrid loss" in text
     assert len(re.findall(r"^simple +40  analytic +DP .*- +- +- +-?\d+\.\d{3} \(\d\.\d{3}\)$", text, re.M)) == 1
-    assert len(re.findall(r"^(hybrid|predicted|simple) ", text, re.M)) == len(
-        entries(measured_in(folder[0]))
-    ) * 4 + 3 * len(DECODERS)
+    assert len(re.findall(r"^(hybrid|predicted|simple) ", text, re.M)) == 4 * len(table) + 3 * len(DECODERS)
     assert "variance beta~_{t_2|t_1} of the path's own second step" in text and "300 images" in text
 
 
