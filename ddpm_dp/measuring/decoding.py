@@ -75,7 +75,7 @@ class Prices:
         end, r = low | high, torch.where(high, -r, r)
         size = r.abs()
         size = torch.where(size <= FURTHEST, size, math.nan)
-        left = self._left(size.nan_to_num(0))
+        left = self._left(size.nan_to_num(0)).clamp(0, last - 1)
         share = (size - self.place[left]) / (self.place[left + 1] - self.place[left])
         # On the mirrored side the places run the other way.
         mirrored = end & (r < 0)

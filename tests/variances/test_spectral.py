@@ -14,7 +14,7 @@ from ddpm_dp.statistics import Cells
 from ddpm_dp.variances import DECODERS, FAMILIES
 from ddpm_dp.variances.bases import COLOURS, BlockDct, blocks_for
 from ddpm_dp.variances.decoders import NONE, LastStep
-from ddpm_dp.variances.scores import BINS, Score
+from ddpm_dp.variances.scores import BINS, FEATURES, Score
 from tests.conftest import draw
 from tests.variances.small import TwoHeaded
 
@@ -67,6 +67,17 @@ def test_cells_stand_where_their_coefficients_stand():
     chosen = np.zeros((2, 8, 8), bool)
     chosen[1, :4, 4:] = score.basis.bands == 2
     assert np.array_equal(cells.numpy() == BINS - 1, chosen) and (cells[~torch.from_numpy(chosen)] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 8, 8), (3, 8, 12)])
+def test_cells_are_those_of_the_features(shape):
+    """In float64: two orders of one sum differ by 1e-14, and an edge lies between with a chance below 1e-9."""
+    rng = torch.Generator().manual_seed(0)
+    score = Score(BlockDct(shape, blocks_for(shape, (4,))[0]))
+    xhat_0 = 2 * torch.rand(5, *shape, dtype=torch.float64, generator=rng) - 1
+    weights = 0.2 * torch.randn(score.basis.planes[0], score.bands, FEATURES, dtype=torch.float64, generator=rng)
+    expected = score.cell(score.of(score.features(xhat_0), weights))
+    assert len(expected.unique()) > 2 and torch.equal(score.cells(xhat_0, weights), expected)
 
 
 @pytest.fixture(scope="module", params=[(2,), (3, 4, 4)])
