@@ -8,6 +8,7 @@ batch. The two of a pair take turns in one process, on one core or one GPU, for 
 the first pass (of the optimiser's first step) to the end of the last, so what is done once for a whole run is left out.
 """
 
+import math
 import os
 import platform
 import time
@@ -49,8 +50,13 @@ def random_images(n, shape):
 
 
 def untrained(width):
+    """A network of random numbers, those too with which training begins at 0: else all pixels get the same answer."""
     architecture = Architecture("unet", (3, 64, 64), 256, width, 1, 0.0, "v")
-    return Model(architecture, architecture.build().to(DEVICE), ddpm_dp.NoiseSchedule.cosine(1000))
+    network = architecture.build()
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    return Model(architecture, network.to(DEVICE), ddpm_dp.NoiseSchedule.cosine(1000))
 
 
 @torch.no_grad()
@@ -147,8 +153,8 @@ def measuring(say):
     cases = (  # images at once on a CPU and on a GPU, timesteps
         ("digits, MLP", digits, ddpm_dp.load_dataset("digits").train, (1437, 1437), 25),
         ("fashion-mnist/hybrid, UNet, 28x28", hybrid, ddpm_dp.load_dataset("fashion-mnist").test, (64, 2048), 8),
-        ("untrained UNet, 64x64, width 16", untrained(16), random, (8, 256), 9),
-        ("untrained UNet, 64x64, width 32", untrained(32), random, (8, 256), 7),
+        ("untrained UNet, 64x64, width 16", untrained(16), random, (32, 256), 9),
+        ("untrained UNet, 64x64, width 32", untrained(32), random, (32, 256), 7),
     )
     say(f"## `measure`: images x timesteps per second of {next(iter(CLOCKS))} time\n")
     say(head("model", "images", "forward passes", "measure"))
@@ -173,12 +179,10 @@ def scalar_families_alone():
 
 
 def all_families(say):
-    images, at_once, timesteps = random_images(128, (3, 64, 64)), 32, 4
+    images, at_once, timesteps = random_images(512, (3, 64, 64)), 32, 2
     say("## The pass for all families: images x timesteps per second, beside a pass for scalar families\n")
-    say(
-        f"{len(images)} images, {at_once} at once. The score's weights are fitted to the first {FEW:,} blocks, which is"
-    )
-    say("a part of a pass that gets smaller with more images.\n")
+    say(f"{len(images)} images, {at_once} at once. The weights of a score are fitted to {FEW:,} coefficients, some")
+    say(f"{math.ceil(FEW / images[0].size)} of these images: a part of a pass that gets smaller with more of them.\n")
     say(head("UNet, 64x64", "images", "scalar families", "all families"))
     for width in (16, 32):
         model = untrained(width)
@@ -190,7 +194,8 @@ def all_families(say):
             with scalar_families_alone():
                 run()
 
-        times = timesteps * len(images) // at_once
+        # To the first evaluation of the last timestep: whole timesteps, with their second looks.
+        times = (timesteps - 1) * len(images) // at_once + 1
         name = f"width {width} | {len(images)}"
         say(row(name, at_once, model.network.register_forward_hook, times, scalar, run))
     say("")

@@ -46,6 +46,11 @@ class Seen:
     def xhat_0(self) -> Tensor:
         return double(self.prediction.x0)
 
+    @cached_property
+    def error(self) -> Tensor:
+        """x_0 - xhat_0."""
+        return self.x_0 - self.xhat_0
+
     def second(self, output: str | None) -> Tensor | None:
         """The second output of that name; None for None."""
         second = self.prediction.second(output)
@@ -137,7 +142,7 @@ class MeanError(CellObserver):
         self.t, self.total = t, self.setting.zeros()
 
     def look(self, seen: Seen) -> None:
-        self.total.index_add_(0, seen.group, ((seen.x_0 - seen.xhat_0) ** 2).flatten(1).mean(1))
+        self.total.index_add_(0, seen.group, (seen.error**2).flatten(1).mean(1))
 
     def agree(self) -> None:
         self.total = self.setting.processes.total(self.total)
@@ -178,7 +183,7 @@ class Histogram(CellObserver):
         self.low, self.high = ends
 
     def look_again(self, seen: Seen) -> None:
-        self.bins += histogram(self._place(seen), ((seen.x_0 - seen.xhat_0) ** 2).flatten(), self.low, self.high)
+        self.bins += histogram(self._place(seen), (seen.error**2).flatten(), self.low, self.high)
 
     def row(self) -> dict[str, Tensor]:
         mass, error = self.setting.processes.total(self.bins) / (self.setting.counts.sum() * self.setting.d)
@@ -193,9 +198,20 @@ class Sorting:
     score: Score
     weights: Tensor  # (channels, bands, FEATURES)
 
-    def cells(self, features: Tensor) -> Tensor:
-        """The cell of each coefficient, (n, *shape)."""
-        return self.score.cell(self.score.of(features, self.weights.to(features)))
+    def places(self, features: Tensor) -> Tensor:
+        """The cell of each band, (n, channels, blocks down, blocks across, bands)."""
+        return self.score.place(self.score.of(features, self.weights.to(features)))
+
+    def counted(self, place: Tensor, energies: Tensor, size: int) -> Tensor:
+        """(2, size) how many coefficients have each place, and the sum of their squares, in float64.
+
+        `place` is given for each band of each block, and so are `energies`, the mean squares of bands.
+        """
+        place, energies = (each.cpu() if each.device.type == "mps" else each for each in (place, energies))
+        bands, sizes = self.score.bands, torch.from_numpy(self.score.sizes).to(place.device).double()
+        of_band = place * bands + torch.arange(bands, device=place.device)  # to count is faster than to add up
+        mass = torch.bincount(of_band.flatten(), minlength=size * bands).view(size, bands).double() @ sizes
+        return torch.stack([mass, torch.bincount(place.flatten(), (energies * sizes).flatten(), size)])
 
 
 class Scored(CellObserver):
@@ -228,8 +244,8 @@ class Scored(CellObserver):
         if chosen.any():
             images, xhat_0 = seen.images[chosen], seen.prediction.x0[chosen]
             for block, score in self.scores.items():
-                squares = score.basis.coefficients(images - xhat_0) ** 2
-                self.kept[block].append((score.features(xhat_0), squares))
+                energies = score.energies(score.basis.coefficients(images - xhat_0))
+                self.kept[block].append((score.features(xhat_0), energies))
 
     def agree(self) -> None:
         fitted = self.setting.fitted
@@ -246,10 +262,10 @@ class Scored(CellObserver):
 
     def look_again(self, seen: Seen) -> None:
         score, weights = self.sorting.score, self.sorting.weights
-        squares = score.basis.coefficients(seen.images - seen.prediction.x0) ** 2
-        cells = score.cells(seen.prediction.x0, weights)
-        place = (seen.group.to(cells.device)[:, None] * BINS + cells.flatten(1)).flatten()
-        self.sums += counted(place, squares, self.sums.shape[1]).to(self.setting.home)
+        energies = score.energies(score.basis.coefficients(seen.images - seen.prediction.x0))
+        place = score.places(seen.prediction.x0, weights)
+        place += (seen.group.to(place.device) * BINS)[:, None, None, None, None]
+        self.sums += self.sorting.counted(place, energies, self.sums.shape[1]).to(self.setting.home)
 
     def row(self) -> dict[str, Tensor]:
         setting = self.setting
@@ -274,7 +290,7 @@ class Scored(CellObserver):
         setting = self.setting
         channels, tiny = score.basis.planes[0], torch.finfo(torch.float64).tiny
         features = [double(each).movedim((1, 4), (0, 1)).flatten(2, 4) for each, _ in kept]  # (channels, bands, n, F)
-        energies = [double(score.energies(e2)).movedim((1, 4), (0, 1)).flatten(2, 4) for _, e2 in kept]  # ... (n,)
+        energies = [double(e2).movedim((1, 4), (0, 1)).flatten(2, 4) for _, e2 in kept]  # ... (n,)
 
         def total(parts: list[Tensor], *shape: int) -> Tensor:
             empty = torch.zeros((channels, score.bands, *shape), dtype=torch.float64, device=setting.home)
@@ -296,7 +312,7 @@ class Scored(CellObserver):
     def _price(self, sorting: Sorting, kept: list[tuple[Tensor, Tensor]]) -> float:
         """What steps with delta m_t = 1, 10, 100 cost these images, all three together."""
         home = self.setting.home
-        parts = (counted(sorting.cells(f).flatten(), e2, BINS).to(home) for f, e2 in kept)
+        parts = (sorting.counted(sorting.places(f), e2, BINS).to(home) for f, e2 in kept)
         mass, error = self.setting.processes.total(sum(parts, torch.zeros((2, BINS), dtype=torch.float64, device=home)))
         ratio = error / mass.clamp(min=1) / (error.sum() / mass.sum()).clamp(min=torch.finfo(torch.float64).tiny)
         return sum((mass * (delta * ratio).log1p()).sum().item() for delta in (1, 10, 100))
@@ -355,25 +371,17 @@ def cell_observers(families: list[ReverseVariance], setting: Setting) -> dict[st
     return known
 
 
-def counted(place: Tensor, squares: Tensor, size: int) -> Tensor:
-    """(2, size) how many coefficients have each place, and the sum of their squares, in float64."""
-    place = place.cpu() if place.device.type == "mps" else place
-    squares = double(squares).flatten()
-    return torch.stack([torch.bincount(place, weights, size) for weights in (torch.ones_like(squares), squares)])
-
-
 def histogram(y: Tensor, e2: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """(2, PLACES) sums of 1 and e^2 of coordinates y (n,) in bins from low to high, as `Cells` describes them."""
     place = ((y - low) / (high - low).clamp(min=1e-12) * (PLACES - 1)).nan_to_num()  # `take` refuses NaN
     left = place.long().clamp(0, PLACES - 2)
     share = place - left
-    empty = torch.zeros(PLACES, dtype=y.dtype, device=y.device)
-    return torch.stack(
-        [
-            empty.index_add(0, left, (1 - share) * weight).index_add_(0, left + 1, share * weight)
-            for weight in (torch.ones_like(e2), e2)
-        ]
-    )
+    sums = []
+    for weight in (torch.ones_like(e2), e2):
+        right = share * weight
+        here, next_ = (torch.bincount(left, part, PLACES) for part in (weight - right, right))
+        sums.append(here + next_.roll(1))
+    return torch.stack(sums)
 
 
 def double(tensor: Tensor) -> Tensor:

@@ -120,12 +120,13 @@ class BlockDct(Basis):
         def like(matrix: np.ndarray) -> Tensor:
             return torch.from_numpy(matrix.T if inverse else matrix).to(images)
 
-        parts = self.split(images)
-        if len(self.shape) == 3 and self.planes[0] == len(COLOURS):
-            parts = torch.einsum("ac,nchiwj->nahiwj", like(COLOURS), parts)
+        n, (channels, height, width), (down, across) = len(images), self.planes, self.block
+        parts = images.reshape(n, channels, height * width)
+        if len(self.shape) == 3 and channels == len(COLOURS):
+            parts = like(COLOURS) @ parts
         if prod(self.block) > 1:
-            down, across = (like(dct(side)) for side in self.block)
-            parts = torch.einsum("ki,nchiwj->nchkwj", down, parts) @ across.T
+            parts = like(dct(down)) @ parts.reshape(n, channels, height // down, down, width)
+            parts = parts.reshape(-1, across) @ like(dct(across)).T
         return parts.reshape(images.shape)
 
 

@@ -52,6 +52,11 @@ class Score:
         return int(self.basis.bands.max()) + 1
 
     @cached_property
+    def sizes(self) -> np.ndarray:
+        """(bands,) how many frequencies are in each band."""
+        return np.bincount(self.basis.bands.ravel())
+
+    @cached_property
     def share(self) -> np.ndarray:
         """(block height x block width, bands) the share that a frequency has in the mean of its band."""
         members = self.basis.bands.ravel()[:, None] == np.arange(self.bands)
@@ -62,15 +67,17 @@ class Score:
         import torch
 
         squares = self.basis.split(coefficients**2).transpose(3, 4).flatten(-2)
-        return squares @ torch.from_numpy(self.share).to(squares)
+        # Points are their own bands; a product with the number 1 takes as long as all else here.
+        return squares if len(self.share) == 1 else squares @ torch.from_numpy(self.share).to(squares)
 
     def _features(self, xhat_0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log energy of each band, log contrast, log room: (n, channels, blocks down, blocks across, bands or 1)."""
 
         def mean_of_blocks(images: Tensor) -> Tensor:
-            channels, (height, width) = images.shape[1], self.basis.block
-            parts = images.unflatten(3, (-1, width)).unflatten(2, (-1, height)).mean((3, 5))
-            return parts.expand(-1, self.basis.planes[0] if channels == 1 else channels, -1, -1)[..., None]
+            height, width = self.basis.block
+            parts = images.unflatten(3, (-1, width)).unflatten(2, (-1, height))
+            # One axis, then the other: both at once takes twice as long.
+            return parts.mean(3).mean(4).expand(-1, self.basis.planes[0], -1, -1)[..., None]
 
         images = xhat_0.reshape(len(xhat_0), *self.basis.planes)
         own = (self.energies(self.basis.coefficients(xhat_0)) + SMALLEST_ENERGY).log()
@@ -90,17 +97,24 @@ class Score:
         """score - log m_t, (n, channels, blocks down, blocks across, bands); `weights` (channels, bands, FEATURES)."""
         return (features * weights[:, None, None, : self.bands]).sum(-1)
 
-    def cells(self, xhat_0: Tensor, weights: Tensor) -> Tensor:
-        """The cell of each coefficient, as `cell(of(features(xhat_0), weights))`, without writing out all features."""
+    def places(self, xhat_0: Tensor, weights: Tensor) -> Tensor:
+        """The cell of each band, as `place(of(features(xhat_0), weights))`, without writing out all features."""
         own, contrast, room = self._features(xhat_0)
         constant, once, square, of_contrast, of_room = weights.to(own)[:, None, None, : self.bands].unbind(-1)
-        return self.cell((square / 10 * own + once) * own + (contrast * of_contrast + room * of_room + constant))
+        return self.place((square / 10 * own + once) * own + (contrast * of_contrast + room * of_room + constant))
 
-    def cell(self, score: Tensor) -> Tensor:
-        """The cell of each coefficient, 0 .. BINS - 1, (n, *shape)."""
+    def place(self, score: Tensor) -> Tensor:
+        """The cell of each band, 0 .. BINS - 1, from its score - log m_t."""
+        return ((score - LOW) * (BINS / (HIGH - LOW))).nan_to_num().clamp(0, BINS - 1).long()
+
+    def cells(self, xhat_0: Tensor, weights: Tensor) -> Tensor:
+        """The cell of each coefficient, (n, *shape)."""
+        return self.spread(self.places(xhat_0, weights))
+
+    def spread(self, place: Tensor) -> Tensor:
+        """What is given for each band, for each of its coefficients, (n, *shape)."""
         import torch
 
-        place = ((score - LOW) * (BINS / (HIGH - LOW))).nan_to_num().clamp(0, BINS - 1).long()
         band = torch.from_numpy(self.basis.bands).to(place.device)
         cells = place[..., band]  # (n, channels, down, across, block height, block width)
         return cells.transpose(3, 4).reshape(len(place), *self.basis.shape)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.fft import dctn
 
 from ddpm_dp import DenoisingStatistics, Measured, MixtureDenoiser, NoiseSchedule, measure, step_costs
+from ddpm_dp.measuring.observers import Sorting
 from ddpm_dp.statistics import Cells
 from ddpm_dp.variances import DECODERS, FAMILIES
 from ddpm_dp.variances.bases import COLOURS, BlockDct, blocks_for
@@ -63,7 +64,7 @@ def test_cells_stand_where_their_coefficients_stand():
     score = Score(BlockDct((2, 8, 8), (4, 4)))
     scores = torch.full((1, 2, 2, 2, score.bands), -99.0)
     scores[0, 1, 0, 1, 2] = 99.0
-    cells = score.cell(scores)[0]
+    cells = score.spread(score.place(scores))[0]
     chosen = np.zeros((2, 8, 8), bool)
     chosen[1, :4, 4:] = score.basis.bands == 2
     assert np.array_equal(cells.numpy() == BINS - 1, chosen) and (cells[~torch.from_numpy(chosen)] == 0).all()
@@ -76,8 +77,22 @@ def test_cells_are_those_of_the_features(shape):
     score = Score(BlockDct(shape, blocks_for(shape, (4,))[0]))
     xhat_0 = 2 * torch.rand(5, *shape, dtype=torch.float64, generator=rng) - 1
     weights = 0.2 * torch.randn(score.basis.planes[0], score.bands, FEATURES, dtype=torch.float64, generator=rng)
-    expected = score.cell(score.of(score.features(xhat_0), weights))
-    assert len(expected.unique()) > 2 and torch.equal(score.cells(xhat_0, weights), expected)
+    expected = score.place(score.of(score.features(xhat_0), weights))
+    assert len(expected.unique()) > 2 and torch.equal(score.places(xhat_0, weights), expected)
+
+
+@pytest.mark.parametrize("side", [1, 4])
+def test_bands_are_counted_as_their_coefficients(side):
+    """What is added up for bands is what every coefficient by itself adds up to: in float64, but for the order."""
+    rng = torch.Generator().manual_seed(0)
+    score = Score(BlockDct((3, 8, 12), (side, side)))
+    coefficients = torch.randn(5, 3, 8, 12, dtype=torch.float64, generator=rng)
+    place = torch.randint(0, BINS, (5, 3, 8 // side, 12 // side, score.bands), generator=rng)
+    sorting = Sorting(score, torch.zeros(3, score.bands, FEATURES))
+    mass, error = sorting.counted(place, score.energies(coefficients), BINS)
+    cells = score.spread(place).flatten()
+    assert torch.equal(mass, torch.bincount(cells, minlength=BINS).double())
+    assert torch.allclose(error, torch.bincount(cells, coefficients.flatten() ** 2, BINS), rtol=1e-12)
 
 
 @pytest.fixture(scope="module", params=[(2,), (3, 4, 4)])
