@@ -114,3 +114,12 @@ def test_it_gives_credit(file):
 def test_no_sentence_contradicts_its_number(file):
     for cell in cells(file):
         assert not list(contradictions(said(cell)))
+
+
+@each
+def test_every_column_has_a_name(file):
+    """A reader who hears the page is told a name for each number; a table without any head at all needs none."""
+    heads = re.compile(r"^(\|.+\|)\n\|(?: *:?-+:? *\|)+$", re.M)
+    for head in (match[1] for cell in cells(file) for match in heads.finditer(said(cell))):
+        names = [name.strip() for name in head.strip("|").split("|")]
+        assert all(names) or not any(names), head
