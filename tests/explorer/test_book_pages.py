@@ -23,12 +23,14 @@ def book() -> Path:
 
 
 @pytest.mark.browser
-def test_pages_can_be_read_by_everybody(book, chromium):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.nightly)])
+def test_pages_can_be_read_by_everybody(book, chromium, every):
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     pages = {name: sorted(book.glob(f"{name}/*.html")) for name in KINDS}
     assert all(len(files) > 1 for files in pages.values())
     # Notebooks are made alike, and so are the pages of the reference.
-    files = [file for name, found in pages.items() for file in found[:: 4 if name in ("notebooks", "docs/api") else 1]]
+    alike = ("notebooks", "docs/api")
+    files = [file for name, found in pages.items() for file in found[:: every if name in alike else 1]]
     # MathJax looks after its own formulas; without them a page is read in a tenth of the time.
     page.route("**/mathjax/**", lambda route: route.abort())
     of_each_kind = {file.parent: file for file in files}.values()
@@ -39,6 +41,20 @@ def test_pages_can_be_read_by_everybody(book, chromium):
         if found.violations_count:
             wrong[file.name] = found.generate_report()
     assert not wrong, "\n".join(f"{name}: {report}" for name, report in wrong.items())
+
+
+@pytest.mark.browser
+@pytest.mark.nightly
+def test_formulas_fit_a_laptops_screen(book, chromium):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    for file in [*sorted(book.glob("notebooks/*.html")), *sorted(book.glob("docs/*.html"))]:
+        page.goto(file.as_uri())
+        formulas = page.locator("article mjx-container[display=true]")
+        if page.locator("article div.math").count():
+            formulas.first.wait_for()
+            page.evaluate("MathJax.startup.promise")
+        wide = formulas.evaluate_all("all => all.filter(f => f.scrollWidth > f.clientWidth + 2)")
+        assert not wide, f"{file.name}: {len(wide)} formulas are wider than their column"
 
 
 @pytest.mark.browser
