@@ -34,7 +34,7 @@ from ddpm_dp.statistics.filling import grid
 from ddpm_dp.training.config import TrainConfig
 from ddpm_dp.variances import FAMILIES, SCALAR
 
-REPEATS = 9
+REPEATS = 7
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 # CPU time leaves out what others do on a shared machine; while a GPU works it says nothing.
@@ -179,15 +179,15 @@ def scalar_families_alone():
 
 
 def all_families(say):
-    images, at_once, timesteps = random_images(512, (3, 64, 64)), 32, 2
+    at_once, timesteps = 32, 2
     say("## The pass for all families: images x timesteps per second, beside a pass for scalar families\n")
-    say(f"{len(images)} images, {at_once} at once. The weights of a score are fitted to {FEW:,} coefficients, some")
-    say(f"{math.ceil(FEW / images[0].size)} of these images: a part of a pass that gets smaller with more of them.\n")
+    say(f"{at_once} images at once. The weights of a score are fitted to {FEW:,} coefficients, some")
+    say(f"{math.ceil(FEW / (3 * 64 * 64))} of these images: a part of a pass that gets smaller with more images.\n")
     say(head("UNet, 64x64", "images", "scalar families", "all families"))
-    for width in (16, 32):
-        model = untrained(width)
+    for width, n in ((16, 512), (32, 192)):
+        model, images = untrained(width), random_images(n, (3, 64, 64))
 
-        def run(model=model):
+        def run(model=model, images=images):
             ddpm_dp.measure(model, images, timesteps=timesteps, batch_size=at_once, progress=False)
 
         def scalar(run=run):
@@ -195,9 +195,8 @@ def all_families(say):
                 run()
 
         # To the first evaluation of the last timestep: whole timesteps, with their second looks.
-        times = (timesteps - 1) * len(images) // at_once + 1
-        name = f"width {width} | {len(images)}"
-        say(row(name, at_once, model.network.register_forward_hook, times, scalar, run))
+        times = (timesteps - 1) * n // at_once + 1
+        say(row(f"width {width} | {n}", at_once, model.network.register_forward_hook, times, scalar, run))
     say("")
 
 
