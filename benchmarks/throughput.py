@@ -34,7 +34,7 @@ from ddpm_dp.statistics.filling import grid
 from ddpm_dp.training.config import TrainConfig
 from ddpm_dp.variances import FAMILIES, SCALAR
 
-REPEATS = 7
+REPEATS = 5
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 # CPU time leaves out what others do on a shared machine; while a GPU works it says nothing.
@@ -179,12 +179,12 @@ def scalar_families_alone():
 
 
 def all_families(say):
-    at_once, timesteps = 32, 2
+    at_once, timesteps = 32, 4
     say("## The pass for all families: images x timesteps per second, beside a pass for scalar families\n")
     say(f"{at_once} images at once. The weights of a score are fitted to {FEW:,} coefficients, some")
     say(f"{math.ceil(FEW / (3 * 64 * 64))} of these images: a part of a pass that gets smaller with more images.\n")
     say(head("UNet, 64x64", "images", "scalar families", "all families"))
-    for width, n in ((16, 512), (32, 192)):
+    for width, n in ((16, 512), (32, 128)):
         model, images = untrained(width), random_images(n, (3, 64, 64))
 
         def run(model=model, images=images):

@@ -140,7 +140,10 @@ def measure(options: Options) -> None:
         )
     data = load_dataset(options.data, path=options.data_path, size=options.size)
     if isinstance(model, Model) and model.about.get("data_id") != fingerprint(data.train):
-        raise ValueError(f"{options.model} was trained on other {trained_on} images than these; give it those.")
+        raise ValueError(
+            f"{options.model} was trained on other images of {trained_on} than these (or cut to another --size); give "
+            "it those."
+        )
     if not isinstance(model, Model):
         model.levels = data.levels
     images, labels = {"train": (data.train, data.train_labels), "test": (data.test, data.test_labels)}[options.split]
@@ -166,11 +169,12 @@ def measure(options: Options) -> None:
     beside = options.out.parent
     if options.fitted:
         _next(options, "solve", options.fitted, "--held-out", options.out, "--out", beside / "paths.json")
-    else:
+    else:  # held-out images that were fitted to themselves lack the training images
+        again = ("train",) if options.split == "test" else ("test", "--fitted", options.out)
         which = [options.model, *(["--diffusers"] if options.diffusers else []), *_data_words(options)]
         more = {"--guidance": options.guidance, "--timesteps": options.timesteps}
         which += [word for flag, value in more.items() if value is not None for word in (flag, value)]
-        _next(options, "measure", *which, "--split", "test", "--fitted", options.out, "--out", beside / "test.npz")
+        _next(options, "measure", *which, "--split", *again, "--out", beside / f"{again[0]}.npz")
 
 
 def _data_words(options: Options) -> list[Any]:
@@ -237,7 +241,7 @@ def solve(options: Options) -> None:
     with claimed(options.out, inputs), claimed(card_of(options.out), inputs):
         measured = Measured.load(options.statistics, options.held_out)
         T = measured.train.T
-        budgets = options.budgets or [K for K in BUDGETS if K <= T] or [*range(1, T + 1)]
+        budgets = [*dict.fromkeys(options.budgets or [K for K in BUDGETS if K <= T] or range(1, T + 1))]
         costs = OBJECTIVES[options.objective].costs(measured.train, options.variance, options.decoder)
         best = run(costs, max(budgets))
         chosen = {K: best.path(K) for K in budgets}
@@ -251,6 +255,14 @@ def solve(options: Options) -> None:
     if options.held_out:
         words = ("ddpm-dp", "evaluate", options.held_out, options.out, "--fitted", options.statistics)
         print(f"next: {shlex.join(map(str, words))}")
+    else:
+        _to_samples(options.out, max(budgets), options.statistics)
+
+
+def _to_samples(paths: Path, K: int, statistics: Path | None) -> None:
+    """Print the command that draws samples; which model it was, a file of statistics or of paths does not know."""
+    words = ("ddpm-dp", "sample", "MODEL", paths, "-K", K, "--statistics", statistics or "TRAIN.npz")
+    print(f"next: {shlex.join(map(str, (*words, '--out', paths.with_name('samples.png'))))}")
 
 
 def evaluate(options: Options) -> None:
@@ -263,12 +275,14 @@ def evaluate(options: Options) -> None:
     if options.fitted:
         held_out = Measured(DenoisingStatistics.load(options.fitted), held_out).held_out
     chosen = PathFile.load(options.paths)
+    measured = Measured(chosen, held_out)
     paths = {
         "even": {K: strides.even(held_out.noise, K) for K in chosen.paths},
         "quadratic": {K: strides.quadratic(held_out.noise, K) for K in chosen.paths},
         "DP": chosen.paths,
     }
-    print(compare(Measured(chosen, held_out), paths, chosen.variance, chosen.decoder))
+    print(compare(measured, paths, chosen.variance, chosen.decoder))
+    _to_samples(options.paths, max(chosen.paths), options.fitted)
 
 
 def sample(options: Options) -> None:
@@ -305,6 +319,8 @@ def sample(options: Options) -> None:
     }
     inputs = [*_model_files(options.model, options.out), options.paths, options.statistics]
     with claimed(options.out, [file for file in inputs if file]):
+        if options.out.suffix.lower() != ".png":
+            raise ValueError(f"--out {options.out}; expected the name of a .png file, which is what this will be.")
         if finished(options.out, options.overwrite, lambda: plotting.settings_of(options.out) == settings):
             print(f"{options.out} is finished: samples of these very settings. Nothing to do.")
             return
@@ -366,6 +382,14 @@ class _Parser(argparse.ArgumentParser):
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         print(end="", flush=True)  # help, too, may be piped
         super().exit(status, message)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's own, but that what nobody asked for is told by the command that was called."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = options.command
+            raise UsageError(command, f"unrecognized arguments: {' '.join(unknown)}; see {self.prog} {command} --help.")
+        return options
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(self.prog.partition(" ")[2] or None, f"{message}; see {self.prog} --help.")

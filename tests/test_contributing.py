@@ -183,8 +183,9 @@ def test_a_recipe_works_as_it_stands(title, house):
 EVERYBODY = """
     tests/variances/test_families.py tests/datasets/test_datasets.py tests/quality tests/pretrained/test_sources.py
     tests/statistics/test_formats.py tests/reporting tests/explorer/test_data.py tests/test_costs.py tests/test_cli.py
-    tests/test_rooms.py tests/test_package.py tests/test_book.py
+    tests/test_rooms.py tests/test_package.py tests/test_book.py tests/course/test_settings.py
 """
+EVERY_FAMILY = "notebooks/13_why_it_is_fast.ipynb"  # it tries all that the model has
 
 
 @pytest.fixture
@@ -207,3 +208,4 @@ def test_what_recipes_write_runs(grown):
 @pytest.mark.nightly
 def test_a_new_entry_makes_no_test_red(grown):
     run(grown, f"pytest -x -m 'not slow and not nightly' -k 'not test_family' {' '.join(EVERYBODY.split())}")
+    run(grown, f"pytest -o addopts= --nbval-lax {EVERY_FAMILY}")

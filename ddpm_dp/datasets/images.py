@@ -144,7 +144,7 @@ def _broken(name: str, error: Exception) -> ValueError:
 
 def _decode(packed: bytes, name: str, size: int) -> tuple[np.ndarray, list[str]]:
     """One image file -> uint8 (3, size, size), and what had to be done to it."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     done = []
     try:
@@ -153,6 +153,8 @@ def _decode(packed: bytes, name: str, size: int) -> tuple[np.ndarray, list[str]]
             done.append("with 16 bits a channel, of which the higher 8 are kept")
         image.load()
         turned = ImageOps.exif_transpose(image)
+    except UnidentifiedImageError as error:
+        raise _broken(name, ValueError("no kind of image that is known")) from error
     except Exception as error:  # for a broken file PIL raises some ten kinds
         raise _broken(name, error) from error
     if image.getexif().get(0x0112, 1) != 1:
@@ -181,7 +183,7 @@ IMAGES = Source(
     "yours, a fifth held out unless they come split, (3, size, size), 256 grey levels",
     _read,
     {
-        "path": Option("a folder or zip of images", needed=True),
-        "size": Option("the height and width to give them, in pixels", needed=True),
+        "path": Option("a folder or zip of images (--data-path on the command line)", needed=True),
+        "size": Option("the height and width to give them, in pixels (--size)", needed=True),
     },
 )

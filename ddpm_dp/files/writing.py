@@ -81,6 +81,8 @@ def require_writable(path: str | Path, inputs: Iterable[str | Path] = ()) -> Non
     target = target_of(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OSError(f"{path} cannot be written: {target.parent} is no folder; give a file in a folder.") from error
     except OSError as error:
         raise OSError(f"{path} cannot be written ({error.strerror}); give a file in a folder of yours.") from error
     if not os.access(target.parent, os.W_OK):

@@ -21,7 +21,7 @@ def weights(nodes: np.ndarray, end: np.ndarray) -> np.ndarray:
     """(..., m) integrals of e^lambda l_j(lambda), from the last of m nodes (..., m) to `end` (...); the l_j are the
     Lagrange polynomials of the nodes.
 
-    >>> float(weights(np.array([0.0]), np.array(np.log(3)))[0])  # of e^lambda itself, from 0 to log 3
+    >>> float(weights(np.array([0.0]), np.array(np.log(3)))[0].round(12))  # of e^lambda itself, from 0 to log 3
     2.0
     """
     m, h, u = nodes.shape[-1], end - nodes[..., -1], nodes - nodes[..., -1:]

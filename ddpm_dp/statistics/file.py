@@ -94,7 +94,9 @@ def read(path: str | Path) -> dict[str, Any]:
     parts do not fit together, or OSError if it cannot be read.
     """
     if not Path(path).exists():
-        raise FileNotFoundError(f"There is no statistics file {path}; make one with ddpm_dp.measure(...).save(path).")
+        raise FileNotFoundError(
+            f"There is no statistics file {path}; make one with `ddpm-dp measure`, or ddpm_dp.measure(...).save(path)."
+        )
     try:
         return _fields(*_in_new_words(*read_arrays(path, _expected, lambda header: header["format"] >= SEALED)))
     except _Version as error:

@@ -61,7 +61,7 @@ class Measured(Generic[Train]):
         if isinstance(train, DenoisingStatistics) and train.fitted_on != train.data_id:
             raise ValueError(
                 "The training statistics are held-out ones (their m_t was fitted on other images); give those that "
-                "were measured without fitted=."
+                "were measured without fitted= (--fitted)."
             )
         if held_out is None:
             return

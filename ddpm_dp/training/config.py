@@ -11,7 +11,7 @@ from ddpm_dp.training.losses import LOSSES
 WORDS = {
     "T": "how many timesteps",
     "width": "units of a layer, or channels of the UNet's first level",
-    "depth": "layers, or levels of the UNet",
+    "depth": "layers, or residual blocks of the UNet at each resolution",
     "dropout": "the share of units left out at each step",
     "steps": "optimiser steps",
     "batch_size": "images in a step",
@@ -52,7 +52,10 @@ class TrainConfig:
             most = 2**33 if name == "seed" else None  # training makes seeds of 64 bits of it, one for each step
             object.__setattr__(self, name, whole(getattr(self, name), name, least, most))
         if not (0 <= self.dropout < 1 and 0 <= self.ema < 1 and 0 < self.learning_rate < float("inf")):
-            raise ValueError("dropout and ema must lie in [0, 1), and learning_rate must be a number above 0.")
+            raise ValueError(
+                f"dropout = {self.dropout}, ema = {self.ema}, learning_rate = {self.learning_rate}; expected the first "
+                "two in [0, 1), and a learning rate above 0."
+            )
         NETWORKS.named(self.network)
         LOSSES.named(self.loss)
         self.noise()  # a schedule may want more timesteps

@@ -28,7 +28,7 @@ def test_wrong_settings_are_refused(wrong):
 
 @pytest.mark.parametrize("wrong", [{"dropout": 1.0}, {"ema": -0.1}, {"learning_rate": float("nan")}])
 def test_wrong_rates_are_refused(wrong):
-    with pytest.raises(ValueError, match="must"):
+    with pytest.raises(ValueError, match="; expected the first two in"):
         replace(TINY, **wrong)
 
 

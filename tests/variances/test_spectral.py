@@ -9,13 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.fft import dctn
 
-from ddpm_dp import DenoisingStatistics, Measured, MixtureDenoiser, NoiseSchedule, measure, step_costs
+from ddpm_dp import (
+    DenoisingStatistics,
+    Measured,
+    MixtureDenoiser,
+    NoiseSchedule,
+    load,
+    load_dataset,
+    measure,
+    step_costs,
+)
 from ddpm_dp.measuring.observers import Sorting
 from ddpm_dp.statistics import Cells
 from ddpm_dp.variances import DECODERS, FAMILIES
 from ddpm_dp.variances.bases import COLOURS, BlockDct, blocks_for
 from ddpm_dp.variances.decoders import NONE, LastStep
-from ddpm_dp.variances.scores import BINS, FEATURES, Score
+from ddpm_dp.variances.scores import BINS, FEATURES, HIGH, LOW, Score
 from tests.conftest import draw
 from tests.variances.small import TwoHeaded
 
@@ -93,6 +102,20 @@ def test_bands_are_counted_as_their_coefficients(side):
     cells = score.spread(place).flatten()
     assert torch.equal(mass, torch.bincount(cells, minlength=BINS).double())
     assert torch.allclose(error, torch.bincount(cells, coefficients.flatten() ** 2, BINS), rtol=1e-12)
+
+
+def test_a_score_is_right_on_average():
+    """exp(score) is a guess at e^2 / m_t, whose mean is 1: also where m_t is tiny, or all would be in the first cell.
+
+    Within the width of a cell, a quarter in the logarithm.
+    """
+    digits = load_dataset("digits").train[:200]
+    stats = measure(load("digits"), digits, timesteps=12, progress=False)
+    middles = LOW + (np.arange(BINS) + 0.5) * (HIGH - LOW) / BINS
+    for name in ("local", "spectral"):
+        mass = stats.cells[name].mass[stats.measured]
+        guess = mass @ np.exp(middles) / mass.sum(1)
+        assert stats.fitted_m[stats.measured].min() < 1e-4 and (abs(np.log(guess)) < 0.25 / 2).all()
 
 
 @pytest.fixture(scope="module", params=[(2,), (3, 4, 4)])
