@@ -235,7 +235,7 @@ class Fitted(Decoder):
         if levels is not None:
             return self.words
         cells = "m_b in each cell" if family.cells in DENSITIES else "m_t"
-        return f"variance {cells} as fitted on training images"
+        return f"variance {cells} as fitted on training data"
 
     def why_not(self, family: ReverseVariance, statistics: DenoisingStatistics) -> str | None:
         if statistics.levels is None:

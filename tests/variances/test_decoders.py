@@ -343,7 +343,7 @@ def test_a_decoder_says_what_it_is():
     words = {name: DECODERS["published"].in_words(FAMILIES[name], 256) for name in ("learned", "analytic")}
     assert words["learned"].endswith("and sigma^2, as v says") and "as v says" not in words["analytic"]
     spectral = DECODERS["fitted"].in_words(FAMILIES["spectral"], None)
-    assert spectral == "Gaussian, density of continuous data, variance m_b in each cell as fitted on training images"
+    assert spectral == "Gaussian, density of continuous data, variance m_b in each cell as fitted on training data"
 
 
 def test_every_curve_has_its_field(case):
