@@ -1,4 +1,4 @@
-"""What `measure` and `train` cost beside the network: `python benchmarks/throughput.py` (about 8 minutes) prints three
+"""What `measure` and `train` cost beside the network: `python benchmarks/throughput.py` (about 12 minutes) prints three
 tables and writes benchmarks/results/throughput.md. It needs diffusers ('.[pretrained]') and Fashion-MNIST.
 
 `measure`, with its float64 sums, decoders and cells, against nothing but the forward passes of the same network on the

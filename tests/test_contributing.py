@@ -152,10 +152,11 @@ def follow(house: Path, recipe: str) -> None:
 
 @pytest.fixture
 def house(tmp_path) -> Path:
-    """A copy of the clone, with the time of every file: what is compiled already stays so. data/ is the clone's."""
+    """A copy of the clone, with the time of every file: what is compiled already stays so. data/ and .ci/ are the clone's."""
     house = tmp_path / "ddpm_dp_clone"
     copytree(ROOT, house, ignore=PASSING)
-    (house / "data").symlink_to(ROOT / "data")
+    for folder in ("data", ".ci"):
+        (house / folder).symlink_to(ROOT / folder)
     assert run(house, "python -c 'import ddpm_dp; print(ddpm_dp.__file__)'").startswith(str(house))
     return house
 
