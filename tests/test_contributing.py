@@ -152,7 +152,7 @@ def follow(house: Path, recipe: str) -> None:
 
 @pytest.fixture
 def house(tmp_path) -> Path:
-    """A copy of the clone, with the time of every file: what is compiled already stays so. data/ and .ci/ are the clone's."""
+    """A copy of the clone, with the time of every file: what is compiled already stays so. The rest is the clone's."""
     house = tmp_path / "ddpm_dp_clone"
     copytree(ROOT, house, ignore=PASSING)
     for folder in ("data", ".ci"):

@@ -95,7 +95,7 @@ def _demo(out: Path, config: TrainConfig, device: str | None) -> None:
         {*budgets, *(round(config.T ** (i / 24)) for i in range(9, 24)), *(config.T - i for i in (5, 20, 80))}
     )
     figure, axes = plt.subplots(1, len(SCALAR), figsize=(14, 4.2), sharey=True)
-    paths_of = {}
+    paths_of, compared = {}, {}
     for variance, ax in zip(SCALAR, axes, strict=True):
         best = solve(step_costs(training, variance))
         paths = paths_of[variance] = {
@@ -104,12 +104,20 @@ def _demo(out: Path, config: TrainConfig, device: str | None) -> None:
             "DP": {K: best.path(K) for K in curve},
         }
         table = {name: {K: by_budget[K] for K in budgets} for name, by_budget in paths.items()}
-        print(compare(measured, table, variance), "\n")
+        compared[variance] = compare(measured, table, variance)
+        print(compared[variance], "\n")
         plotting.bits_against_steps(ax, compare(measured, paths, variance))
     plotting.save(figure, out / "bits_per_dim.png", settings)
 
     variance = "analytic"  # the variance that the rest shows: the best single number
     paths = paths_of[variance]
+    bits = dict(zip(budgets, compared[variance].bits["DP"], strict=True))
+    cheapest = min(bits, key=lambda K: bits[K])
+    if cheapest < config.T:
+        print(
+            f"{cheapest:,} chosen steps cost less than all {config.T:,}: the loss of this training hardly looks at the "
+            "least noise, and a chosen path stops before it (notebook 1).\n"
+        )
     publish(path_file(measured, {32: paths["DP"][32]}, variance), out / "path_32.json")
     figure, ax = plt.subplots(figsize=(9, 3.2))
     plotting.chosen_timesteps(ax, {K: paths["DP"][K] for K in SHEET_BUDGETS})

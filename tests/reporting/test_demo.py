@@ -1,5 +1,6 @@
 """The whole job in one go."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,9 @@ def test_demo_writes_what_it_says(tmp_path, capsys, monkeypatch):
     figures, files = {"bits_per_dim.png", "timesteps.png", "samples.png"}, {"path_32.json", "train.npz", "test.npz"}
     assert {file.name for file in tmp_path.iterdir()} == {*figures, *files, "model.safetensors", "path_32.card.md"}
     assert printed.count("Held-out bits/dim") == printed.count("\n   130") == len(SCALAR) and "make lab" in printed
+    costs = {int(K): float(bits) for K, bits in re.findall(r"^ +(\d+) .* ([\d.]+) \(\S+\)$", printed, re.M)[-6:]}
+    cheapest = re.search(r"^(\d+) chosen steps cost less than all 130", printed, re.M)
+    assert len(costs) == 6 and costs[int(cheapest[1]) if cheapest else 130] == min(costs.values())
     assert len(PathFile.load(tmp_path / "path_32.json").paths[32]) == 33
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(FileExistsError, match="bits_per_dim.png is there already"):  # of other settings
