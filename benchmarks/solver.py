@@ -1,4 +1,4 @@
-"""How long exact search takes: `python benchmarks/solver.py` (about 4 minutes) prints a report and writes
+"""How long exact search takes: `python benchmarks/solver.py` (about 3 minutes) prints a report and writes
 benchmarks/results/solver.md. Methods run side by side in one process, on one core but where it says two; times are
 medians of 3 or 5 runs after a first one that compiles, with (fastest - slowest); peak memory is of child processes.
 """
@@ -300,7 +300,8 @@ def curves(say):
         say(f"| {family} | {before:.3g} s | {shown(seconds)} | {ratio:.0f} | {difference:.0e} | {by_curves.method} |")
     say("\nT = 100,000, K = 32, where a table would be 80 GB: the curves; their search without a table, exact too; and")
     say("`certify`, which prices all 5 billion steps (one run). Memory as above, the curves in the solver's share.")
-    say("Together: the medians of curves and search, which are to stay below 5 s.\n")
+    say("Together: the medians of curves and search, which are to stay below 5 s. Gap: what `certify` leaves unproven;")
+    say("above rounding only where the optima are not convex at K, which no multiplier reaches.\n")
     say("| family | curves | search | together | certify | gap | numba ready | with cells | peak | solver's share |")
     say("|---|---|---|---|---|---|---|---|---|---|")
     for family in FAMILIES:
