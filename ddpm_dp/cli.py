@@ -188,7 +188,11 @@ def _next(options: Options, *words: object) -> None:
     from ddpm_dp.processes import Processes, usable_device
 
     if Processes(usable_device(options.device)).main:
-        print(f"next: {shlex.join(['ddpm-dp', *map(str, words)])}")
+        _say_next(*words)
+
+
+def _say_next(*words: object) -> None:
+    print(f"next: {shlex.join(['ddpm-dp', *map(str, words)])}")
 
 
 def _labels(options: Options, model: Any, classes: tuple[str, ...], labels: Any) -> Any:
@@ -253,16 +257,15 @@ def solve(options: Options) -> None:
         f"Wrote {options.out}: the best path for K = {', '.join(map(str, budgets))}; {card.name} tells how to use it."
     )
     if options.held_out:
-        words = ("ddpm-dp", "evaluate", options.held_out, options.out, "--fitted", options.statistics)
-        print(f"next: {shlex.join(map(str, words))}")
+        _say_next("evaluate", options.held_out, options.out, "--fitted", options.statistics)
     else:
         _to_samples(options.out, max(budgets), options.statistics)
 
 
 def _to_samples(paths: Path, K: int, statistics: Path | None) -> None:
     """Print the command that draws samples; which model it was, a file of statistics or of paths does not know."""
-    words = ("ddpm-dp", "sample", "MODEL", paths, "-K", K, "--statistics", statistics or "TRAIN.npz")
-    print(f"next: {shlex.join(map(str, (*words, '--out', paths.with_name('samples.png'))))}")
+    fitted, picture = statistics or "TRAIN.npz", paths.with_name("samples.png")
+    _say_next("sample", "MODEL", paths, "-K", K, "--statistics", fitted, "--out", picture)
 
 
 def evaluate(options: Options) -> None:

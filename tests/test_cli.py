@@ -149,7 +149,16 @@ def test_a_chain_of_three_timesteps_has_budgets_too(tmp_path):
         (["train", "digits", "--steps", "0", "--out", "x"], "steps = 0"),
         (["train", "digits", "--width", "9", "--out", "x"], "even number"),
         (["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "5", "--out", "x.png"], "no path of 5 steps"),
-        (["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "4", "--out", "x.png"], "without what it"),
+        (
+            ["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "4", "--out", "x.png"],
+            "without what it fits",
+        ),
+        (
+            ["sample", "{out}/model.safetensors", "{out}/paths.json", "-K", "4", "--out", "x.jpg"],
+            "the name of a .png file",
+        ),
+        (["train", "digits", "--path", "photos", "--out", "x"], "see ddpm-dp train --help"),
+        (["measure", "{out}/model.safetensors", "digits", "--standard-error", "0", "--out", "x"], "above 0"),
         (["sample", "digits", "{out}/paths.json", "-K", "4", "--out", "x.png"], "another model"),
         (["measure", "digits", "digits", "--fitted", "{out}/train.npz", "--out", "x"], "measure this model"),
         (["measure", "digits", "two-moons", "--out", "x"], "trained on digits"),

@@ -69,9 +69,9 @@ def measure(
         fitted.require_model(denoiser.id, "the model")
     whole(batch_size, "batch_size")
     seed = whole(seed, "seed", 0, 2**64 - 1)
-    if standard_error is not None and not standard_error > 0:
-        raise ValueError(f"standard_error = {standard_error!r}; expected a number of bits/dim above 0.")
     if standard_error is not None:
+        if not standard_error > 0:
+            raise ValueError(f"standard_error = {standard_error!r}; expected a number of bits/dim above 0.")
         few = measure(
             denoiser,
             x_0[: pilot.IMAGES],

@@ -203,9 +203,10 @@ class Sorting:
         return self.score.place(self.score.of(features, self.weights.to(features)))
 
     def counted(self, place: Tensor, energies: Tensor, size: int) -> Tensor:
-        """(2, size) how many coefficients have each place, and the sum of their squares, in float64.
+        """(2, size) how many coefficients have each place, and the sum of their squares, added up in float64.
 
-        `place` is given for each band of each block, and so are `energies`, the mean squares of bands.
+        `place` is given for each band of each block, and so are `energies`, the mean squares of bands, in the network's
+        own precision.
         """
         place, energies = (each.cpu() if each.device.type == "mps" else each for each in (place, energies))
         bands, sizes = self.score.bands, torch.from_numpy(self.score.sizes).to(place.device).double()

@@ -60,6 +60,8 @@ def test_what_is_tried(file):
         assert any(stored[name] != value for name, value in changed.items()), f"{changed} changes nothing"
     for name in stored:
         assert len({repr(each[name]) for each in [stored, *used]}) > 1, f"no other {name} is tried"
+    if "VARIANCE" in stored:
+        assert {changed.get("VARIANCE", stored["VARIANCE"]) for changed in [{}, *tried(file)]} == set(FAMILIES)
     if "T" in stored:
         assert {50, 1000} <= {each["T"] for each in [stored, *used]}
 
