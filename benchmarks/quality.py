@@ -74,12 +74,19 @@ def main():
         if known is None or known["decoder"] != decoder:
             known = result["variances"][variance] = {"decoder": decoder, "paths": {}}
         table, prices, paths = known["paths"], ddpm_dp.step_costs(test, variance), paths_of(train, variance)
-        todo = [(name, K) for K in BUDGETS for name in paths if is_new(table.get(name, {}).get(str(K)), paths[name](K))]
+        # DDIM has no likelihood of its own.
+        priced = {name: None if name.startswith("DDIM") else prices for name in paths}
+        todo = [
+            (name, K)
+            for K in BUDGETS
+            for name in paths
+            if is_new(table.get(name, {}).get(str(K)), paths[name](K), priced[name])
+        ]
         for name, K in tqdm(todo, variance, unit="path"):
             path = paths[name](K)
             images = draw(setting.model, name, path, options.n, variance, train)
             row = frechet(setting.classifier.features(images), setting.real)
-            if not name.startswith("DDIM"):  # DDIM has no likelihood of its own
+            if priced[name]:
                 row |= bits(prices, path)
             row["path"] = path.tolist()
             table.setdefault(name, {})[str(K)] = row

@@ -144,7 +144,7 @@ def main() -> None:
             todo += [
                 (K, sampler, name)
                 for name in chosen
-                if is_new(table.setdefault(name, {}).get(str(K)), result["paths"][name][str(K)])
+                if is_new(table.setdefault(name, {}).get(str(K)), result["paths"][name][str(K)], prices.get(sampler))
             ]
     with tqdm(total=sum(K for K, *_ in todo), desc="drawing", unit="step") as bar:
         for K, sampler, name in todo:

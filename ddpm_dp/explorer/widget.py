@@ -47,7 +47,7 @@ class Explorer(anywidget.AnyWidget):
     Raises ValueError or FileNotFoundError, in one sentence, if a model cannot be had or priced.
 
     >>> Explorer("digits", variances=("analytic",), link="view=explore&K=4").path
-    array([   0,  199,  424,  864, 1000])
+    array([   0,  182,  404,  864, 1000])
     """
 
     _esm = script("widget") + "export default { render: widget.render };\n"

@@ -20,7 +20,7 @@ from ddpm_dp.statistics.decoding import APART, STEP, DecoderCurve
 from ddpm_dp.variances.decoders import smallest_posterior
 from ddpm_dp.variances.fields import ALIKE, BINS_OF, BOUNDS, LOCAL, Field, Maps
 
-FORM = 1  # of the rows below: a checkpoint of another form does not go on with this version
+FORM = 2  # of the rows below: a checkpoint of another form does not go on with this version
 FINE = 256  # bins of v for the curve between bounds: exact to 3e-5 nats a pixel where the bounds are e^10 apart
 PARTS = 4  # of a step: the prices' own grid of log variances
 AROUND = 4  # nodes of a class's curve to both sides of what is best: a factor of 5 in the variance
@@ -215,7 +215,7 @@ class DecoderCurves(Observer):
                 return {part: rows[self.t] for part, rows in fitted.curves[name].maps.items()}
             return {"low": float(self.sorter.low), "high": float(self.sorter.high)}
         if isinstance(self.sorter, Scored):
-            return {"weights": self.sorter.sorting.weights.cpu().numpy()}
+            return self.sorter.weights._asdict()
         return {}
 
     def _fit(self, mean: Tensor) -> Tensor:

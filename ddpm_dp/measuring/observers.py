@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm_dp.measuring.fitting import ScoreFit, in_cells
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.outputs import OUTPUTS
@@ -21,13 +22,13 @@ from ddpm_dp.processes import Processes
 from ddpm_dp.registry import Whole
 from ddpm_dp.statistics import ALL, DenoisingStatistics
 from ddpm_dp.variances import FAMILIES, ReverseVariance
-from ddpm_dp.variances.bases import BlockDct, blocks_for
-from ddpm_dp.variances.scores import BINS, FEATURES, FLOOR, RIDGE, Score
+from ddpm_dp.variances.bases import AxisBlocks, BlockDct, axes_of
+from ddpm_dp.variances.scores import BINS, Score, Weights, cells_in
 from ddpm_dp.variances.spectral import Spectral
 
 PLACES = 256  # bins of a second output's histogram: see `Cells` for what so many are good for
-FEW = 128_000  # coefficients of training images that the weights of a score are fitted to: 2,000 blocks of 8x8 pixels
-PARTS = 8  # into which the cells of a group of images are taken together: its standard errors need no more
+FEW = 256_000  # coefficients of training images that the weights of a score are fitted to: 4,000 blocks of 8x8 pixels
+PARTS = 4  # into which the cells of a group are taken together: with 8, standard errors are 1 to 2% larger
 
 
 @dataclass(frozen=True)
@@ -191,51 +192,29 @@ class Histogram(CellObserver):
         return {f"cells.{self.output}.{name}": values for name, values in rows.items()}
 
 
-@dataclass
-class Sorting:
-    """One way to sort coefficients: a score in one basis, and the weights that were fitted for it."""
-
-    score: Score
-    weights: Tensor  # (channels, bands, FEATURES)
-
-    def places(self, features: Tensor) -> Tensor:
-        """The cell of each band, (n, channels, blocks down, blocks across, bands)."""
-        return self.score.place(self.score.of(features, self.weights.to(features)))
-
-    def counted(self, place: Tensor, energies: Tensor, size: int) -> Tensor:
-        """(2, size) how many coefficients have each place, and the sum of their squares, added up in float64.
-
-        `place` is given for each band of each block, and so are `energies`, the mean squares of bands, in the network's
-        own precision.
-        """
-        place, energies = (each.cpu() if each.device.type == "mps" else each for each in (place, energies))
-        bands, sizes = self.score.bands, torch.from_numpy(self.score.sizes).to(place.device).double()
-        of_band = place * bands + torch.arange(bands, device=place.device)  # to count is faster than to add up
-        mass = torch.bincount(of_band.flatten(), minlength=size * bands).view(size, bands).double() @ sizes
-        return torch.stack([mass, torch.bincount(place.flatten(), (energies * sizes).flatten(), size)])
-
-
 class Scored(CellObserver):
     """The errors of coefficients in cells by their scores, in the blocks that suit each timestep best.
 
-    On training images the weights of the score are fitted in the first look, to some groups of images (`FEW`
-    coefficients are enough for five numbers a band), for each kind of blocks; the kind under which those images are
-    cheapest is kept. On held-out images all that is the training images'.
+    On training images the weights of the scores are fitted in the first look, to some groups of images (`FEW`
+    coefficients are enough), for each kind of blocks; the kind under which those images are cheapest is kept, for
+    brightness and for colours apart. On held-out images all that is the training images'.
     """
 
-    basis = "block DCT"
+    basis = AxisBlocks.name
 
     def __init__(self, setting: Setting, family: Spectral):
         super().__init__(setting)
-        self.name = family.cells
-        bases = (BlockDct(setting.shape, block) for block in blocks_for(setting.shape, family.sides))
-        self.scores = {basis.block: Score(basis) for basis in bases}
+        self.name, self.candidates = family.cells, family.candidates(setting.shape)
+        self.scores = [
+            [Score(BlockDct(setting.shape, block), axes) for block in blocks]
+            for axes, blocks in zip(axes_of(setting.shape), self.candidates, strict=True)
+        ]
         coefficients = setting.counts.sum() * setting.d
         self.few = math.ceil(len(setting.counts) * min(1, FEW / coefficients))  # so many groups
 
     def begin(self, t: int) -> None:
         self.t = t
-        self.kept: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {block: [] for block in self.scores}
+        self.kept: dict[Score, list[tuple[Tensor, Tensor]]] = {score: [] for part in self.scores for score in part}
         self.sums = torch.zeros((2, len(self.setting.counts) * BINS), dtype=torch.float64, device=self.setting.home)
 
     def look(self, seen: Seen) -> None:
@@ -244,79 +223,53 @@ class Scored(CellObserver):
         chosen = seen.group < self.few
         if chosen.any():
             images, xhat_0 = seen.images[chosen], seen.prediction.x0[chosen]
-            for block, score in self.scores.items():
-                energies = score.energies(score.basis.coefficients(images - xhat_0))
-                self.kept[block].append((score.features(xhat_0), energies))
+            for score, kept in self.kept.items():
+                features = torch.stack([double(score.by_frequency(each)) for each in score.features(xhat_0)], -1)
+                kept.append((features, double(score.by_frequency(score.energies(images - xhat_0)))))
 
     def agree(self) -> None:
         fitted = self.setting.fitted
         if fitted is None:
-            ways = {block: Sorting(score, self._fit(score, self.kept[block])) for block, score in self.scores.items()}
-            prices = {block: self._price(way, self.kept[block]) for block, way in ways.items() if len(ways) > 1}
-            self.block = min(prices or ways, key=lambda block: prices.get(block, 0.0))
-            self.sorting = ways[self.block]
+            best = [self._cheapest(part) for part in self.scores]
+            sides = np.concatenate([score.basis.block for score, _ in best])
+            largest = [max(score.sizes[i] for score in self.kept) for i in range(3)]  # one size, whatever was chosen
+            padded = [weights.padded(*largest) for _, weights in best]
+            self.weights = Weights(*(torch.cat(parts) for parts in zip(*padded, strict=True)))
         else:
-            maps = fitted.cells[self.name].maps
-            self.block = tuple(maps["block"][self.t].tolist())
-            self.sorting = Sorting(self.scores[self.block], torch.from_numpy(maps["weights"][self.t]))
+            maps = {name: rows[self.t] for name, rows in fitted.cells[self.name].maps.items()}
+            sides, self.weights = maps["block"], Weights.of(maps)
+        self.chosen = AxisBlocks.of(self.setting.shape, sides)
         self.kept.clear()
 
+    def _cheapest(self, scores: list[Score]) -> tuple[Score, Weights]:
+        """The blocks, and the weights, under which the images that are kept are cheapest."""
+        ways = []
+        for score in scores:
+            fit = ScoreFit(score, self.kept[score], self.setting.fitted_m[self.t], self.setting.processes)
+            ways += [(fit.price(weights), score, weights) for weights in fit.weights()]
+        _, score, weights = min(ways, key=lambda way: way[0])
+        return score, weights
+
     def look_again(self, seen: Seen) -> None:
-        score, weights = self.sorting.score, self.sorting.weights
-        energies = score.energies(score.basis.coefficients(seen.images - seen.prediction.x0))
-        place = score.places(seen.prediction.x0, weights)
-        place += (seen.group.to(place.device) * BINS)[:, None, None, None, None]
-        self.sums += self.sorting.counted(place, energies, self.sums.shape[1]).to(self.setting.home)
+        xhat_0, home = seen.prediction.x0, self.setting.home
+        energies = self.chosen.coefficients(seen.images - xhat_0).square()
+        cells = cells_in(self.chosen, xhat_0, self.weights).flatten(1).to(home) + seen.group.to(home)[:, None] * BINS
+        self.sums += in_cells(cells, energies.to(home), self.sums.shape[1])
 
     def row(self) -> dict[str, Tensor]:
         setting = self.setting
         sums = setting.processes.total(self.sums).view(2, -1, BINS)
         mass, error = sums.sum(1) / (setting.counts.sum() * setting.d)
         of_group = sums.unflatten(2, (PARTS, -1)).sum(3) / (setting.images_of_group * setting.d)[:, None]
-        bands = max(score.bands for score in self.scores.values())
-        weights = self.sorting.weights.new_zeros((self.sorting.weights.shape[0], bands, FEATURES))
-        weights[:, : self.sorting.weights.shape[1]] = self.sorting.weights[:, :bands]
         rows = {
             "mass": mass,
             "error": error,
             "mass_of_group": of_group[0],
             "error_of_group": of_group[1],
-            "map.block": torch.tensor(self.block),
-            "map.weights": weights.float(),  # as the file keeps them
+            "map.block": torch.tensor(self.chosen.blocks).flatten(),
+            **{f"map.{name}": values for name, values in self.weights._asdict().items()},
         }
         return {f"cells.{self.name}.{name}": values for name, values in rows.items()}
-
-    def _fit(self, score: Score, kept: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """The weights: least squares of log(e^2 + a little) - log m_t, then a constant that makes the mean right."""
-        setting = self.setting
-        channels, tiny = score.basis.planes[0], torch.finfo(torch.float64).tiny
-        features = [double(each).movedim((1, 4), (0, 1)).flatten(2, 4) for each, _ in kept]  # (channels, bands, n, F)
-        energies = [double(e2).movedim((1, 4), (0, 1)).flatten(2, 4) for _, e2 in kept]  # ... (n,)
-
-        def total(parts: list[Tensor], *shape: int) -> Tensor:
-            empty = torch.zeros((channels, score.bands, *shape), dtype=torch.float64, device=setting.home)
-            return setting.processes.total(sum(parts, empty))
-
-        count = total([torch.ones_like(e).sum(2) for e in energies])
-        mean = total([e.sum(2) for e in energies]) / count
-        m = setting.fitted_m[self.t].clamp(min=tiny)
-        logs = [(e + (FLOOR * mean + tiny)[..., None]).log() - m.log() for e in energies]
-        pairs = [*zip(features, logs, strict=True)]
-        gram = total([f.mT @ f for f, _ in pairs], FEATURES, FEATURES)
-        right = total([(f.mT @ y[..., None])[..., 0] for f, y in pairs], FEATURES)
-        eye = torch.eye(FEATURES, dtype=torch.float64, device=setting.home)
-        weights = torch.linalg.solve(gram + RIDGE * count[..., None, None] * eye, right)
-        guess = total([(f @ weights[..., None]).exp().sum((2, 3)) for f in features]) / count
-        weights[..., 0] += (mean.clamp(min=tiny) / m).log() - guess.log()
-        return weights.half().float()  # any weights sort: rounded before they do, they take less room in the file
-
-    def _price(self, sorting: Sorting, kept: list[tuple[Tensor, Tensor]]) -> float:
-        """What steps with delta m_t = 1, 10, 100 cost these images, all three together."""
-        home = self.setting.home
-        parts = (sorting.counted(sorting.places(f), e2, BINS).to(home) for f, e2 in kept)
-        mass, error = self.setting.processes.total(sum(parts, torch.zeros((2, BINS), dtype=torch.float64, device=home)))
-        ratio = error / mass.clamp(min=1) / (error.sum() / mass.sum()).clamp(min=torch.finfo(torch.float64).tiny)
-        return sum((mass * (delta * ratio).log1p()).sum().item() for delta in (1, 10, 100))
 
 
 class Twin(CellObserver):
@@ -364,10 +317,12 @@ def cell_observers(families: list[ReverseVariance], setting: Setting) -> dict[st
     """
     names = dict.fromkeys([ALL, *(family.cells for family in families)])
     known = {name: OBSERVERS[name](setting) for name in names if setting.fitted is None or name in setting.fitted.cells}
-    first: dict[tuple[tuple[int, int], ...], Scored] = {}  # by the blocks that they choose from: points have one kind
+    first: dict[
+        tuple[tuple[tuple[int, int], ...], ...], Scored
+    ] = {}  # by the blocks that they choose from: points have one kind
     for name, observer in known.items():
         if isinstance(observer, Scored):
-            other = first.setdefault(tuple(observer.scores), observer)
+            other = first.setdefault(observer.candidates, observer)
             known[name] = observer if other is observer else Twin(other, name)
     return known
 

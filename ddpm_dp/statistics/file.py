@@ -13,6 +13,8 @@ load. They had no seal (`files/seal.py`) and no `images`: which images they are 
 Formats 2 and 3 had no curves, but prices of decoders, `decoder.NAME (G, n)`: those of `EARLIER` mean what they mean
 now, and are kept where such statistics are saved again.
 Format 2, of the first edition, had one cell and at most one histogram.
+Files of before December 2026 sorted by scores of another kind, whose weights are the map `EARLIER_SCORE`: such cells
+and classes cannot be found again, and are passed over.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 FORMAT, SEALED = 5, 5  # now, and since when files are sealed
 EARLIER = ("fixed", "analytic")  # decoders of formats 2 and 3 that are decoders still, with the same variance
+EARLIER_SCORE = f"{MAP}weights"
 FORMAT_2_SECOND = {"learned": "v", "predicted": "u"}  # the second output whose histogram was kept, by its family
 
 
@@ -78,7 +81,7 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
 # Bits of a number in the large arrays, by what it is; float32 has 24. Zeros at its end take no room in the file. A
 # price is a sum of many that are rounded either way: to 1e-6 of itself for shares and errors, where 18 bits are kept.
 # Groups are for standard errors, and say how a price is shared out among them (`by_group`): it stays what it is.
-BITS = {"mass": 18, "error": 18, "nats": 17, "error_of_group": 11, "mass_of_group": 11, "of_group": 11}
+BITS = {"mass": 18, "error": 18, "nats": 17, "error_of_group": 10, "mass_of_group": 10, "of_group": 10}
 
 
 def _rounded(values: np.ndarray, part: str) -> np.ndarray:
@@ -223,7 +226,11 @@ def _rows_of_format_2(header: dict[str, Any], layout: schema.Layout, sizes: sche
 def _in_new_words(
     header: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    return _of_format_2(header, arrays) if header["format"] == 2 else (header, arrays)
+    if header["format"] == 2:
+        return _of_format_2(header, arrays)
+    cells = {name: each for name, each in header["cells"].items() if f"cells.{name}.{EARLIER_SCORE}" not in arrays}
+    curves = [name for name in header["curves"] if f"curve.{name}.{EARLIER_SCORE}" not in arrays]
+    return header | {"cells": cells, "curves": curves}, arrays
 
 
 def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:

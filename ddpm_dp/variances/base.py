@@ -121,7 +121,9 @@ class ReverseVariance(Whole, abstract=True):
         """What these statistics lack for this family to be priced, as the end of a sentence; None if nothing."""
         if self.cells not in statistics.cells:
             second = "a network with a second output; the measured one has no such"
-            return second if self.output else f"the cells {self.cells!r}, which were not measured"
+            return (
+                second if self.output else f"the cells {self.cells!r}, which were not measured, or not by this version"
+            )
         cells = statistics.cells[self.cells]
         if self.fitted and cells.fitted is None:
             return (

@@ -104,9 +104,9 @@ class BlockDct(Basis):
         return np.hypot(i[:, None], j).round().astype(np.int64)
 
     def split(self, images: Tensor) -> Tensor:
-        """(n, *shape) -> (n, channels, blocks down, block height, blocks across, block width), a view."""
-        (channels, _, _), (down, across), (height, width) = self.planes, self.blocks, self.block
-        return images.reshape(len(images), channels, down, height, across, width)
+        """(n, *shape), or fewer channels -> (n, channels, blocks down, block height, blocks across, block width)."""
+        (down, across), (height, width) = self.blocks, self.block
+        return images.reshape(len(images), -1, down, height, across, width)
 
     def coefficients(self, images: Tensor) -> Tensor:
         return self._turned(images, inverse=False)
@@ -122,12 +122,68 @@ class BlockDct(Basis):
 
         n, (channels, height, width), (down, across) = len(images), self.planes, self.block
         parts = images.reshape(n, channels, height * width)
-        if len(self.shape) == 3 and channels == len(COLOURS):
+        if mixes_colours(self.shape):
             parts = like(COLOURS) @ parts
         if prod(self.block) > 1:
             parts = like(dct(down)) @ parts.reshape(n, channels, height // down, down, width)
             parts = parts.reshape(-1, across) @ like(dct(across)).T
         return parts.reshape(images.shape)
+
+
+@dataclass(frozen=True)
+class AxisBlocks(Basis):
+    """Block DCTs with blocks of one size for brightness, and of another for the two other colour axes.
+
+    Colours vary more slowly than brightness does; JPEG halves their resolution. Images without a rotation of colours
+    have one size for all channels.
+
+    Args:
+        shape: of one image.
+        blocks: heights and widths, one for each of `axes_of(shape)`.
+    """
+
+    shape: tuple[int, ...]
+    blocks: tuple[tuple[int, int], ...]
+    name = "block DCT"
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], sides: np.ndarray) -> AxisBlocks:
+        """From the sides of all blocks in a row, as files keep them: height, width, height, width."""
+        return cls(shape, tuple((int(height), int(width)) for height, width in sides.reshape(-1, 2)))
+
+    @property
+    def parts(self) -> list[tuple[BlockDct, slice]]:
+        """What is turned in which blocks: channels of the coefficients; all at once where blocks are alike."""
+        if len({*self.blocks}) == 1:
+            return [(BlockDct(self.shape, self.blocks[0]), slice(None))]
+        return [
+            (BlockDct(self.shape, block), axes) for block, axes in zip(self.blocks, axes_of(self.shape), strict=True)
+        ]
+
+    def coefficients(self, images: Tensor) -> Tensor:
+        import torch
+
+        return torch.cat([part.coefficients(images)[:, axes] for part, axes in self.parts], 1)
+
+    def images(self, coefficients: Tensor) -> Tensor:
+        import torch
+
+        images = torch.zeros_like(coefficients)
+        for part, axes in self.parts:
+            own = torch.zeros_like(coefficients)
+            own[:, axes] = coefficients[:, axes]
+            images += part.images(own)
+        return images
+
+
+def axes_of(shape: tuple[int, ...]) -> list[slice]:
+    """Channels of the coefficients that have blocks in common: brightness and colours, or all."""
+    return [slice(0, 1), slice(1, None)] if mixes_colours(shape) else [slice(None)]
+
+
+def mixes_colours(shape: tuple[int, ...]) -> bool:
+    """Whether images of that shape have their colours rotated: channel 0 of the coefficients is then brightness."""
+    return len(shape) == 3 and shape[0] == len(COLOURS)
 
 
 def planes(shape: tuple[int, ...]) -> tuple[int, int, int]:

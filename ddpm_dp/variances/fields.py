@@ -15,8 +15,8 @@ import numpy as np
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.outputs import OUTPUTS
 from ddpm_dp.registry import Registry, Whole
-from ddpm_dp.variances.bases import COLOURS, BlockDct, planes
-from ddpm_dp.variances.scores import BINS, Score
+from ddpm_dp.variances.bases import BlockDct, axes_of, mixes_colours
+from ddpm_dp.variances.scores import BINS, Score, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,14 +97,9 @@ class Local(Field):
     words = f"one number for each of {classes} kinds of pixels that xhat_0 shows to be alike"
 
     def class_of(self, answer: Prediction, maps: Maps) -> Tensor:
-        import torch
-
         shape = tuple(answer.x0.shape[1:])
-        score = Score(BlockDct(shape, (1, 1)))
-        cell = score.cells(answer.x0, torch.as_tensor(maps["weights"]))
-        if planes(shape)[0] == len(COLOURS):  # the axes of a score are then brightness and two differences
-            cell = cell[:, :1]
-        return cell // (BINS // self.classes)
+        cell = Score(BlockDct(shape, (1, 1)), axes_of(shape)[0]).cells(answer.x0, Weights.of(maps))
+        return (cell if mixes_colours(shape) else cell.reshape(answer.x0.shape)) // (BINS // self.classes)
 
 
 class Bounds(Field):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_dp.statistics import Cells
 from ddpm_dp.variances.base import FittedCells
-from ddpm_dp.variances.bases import BlockDct
-from ddpm_dp.variances.scores import Score
+from ddpm_dp.variances.bases import AxisBlocks, axes_of, blocks_for
+from ddpm_dp.variances.scores import Weights, cells_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,8 @@ class Spectral(FittedCells):
 
     Errors of neighbouring pixels are alike, and those of low frequencies large: in frequencies the covariance is nearly
     diagonal. Blocks are one pixel or up to `sides` pixels wide, at each timestep the kind that gives training images
-    the lower price: large where much noise is left, single pixels where only details are missing.
+    the lower price: large where much noise is left, single pixels where only details are missing. Colours choose by
+    themselves, among larger ones too (`colour_sides`): they vary more slowly than brightness does.
     """
 
     name = "spectral"
@@ -29,21 +30,27 @@ class Spectral(FittedCells):
     output = None
     cells = "spectral"
     sides: tuple[int, ...] = (1, 4, 8)
+    colour_sides: tuple[int, ...] = (1, 4, 8, 16)
+
+    def candidates(self, shape: tuple[int, ...]) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For each of `axes_of(shape)` the blocks that it chooses from."""
+        sides = (self.sides, self.colour_sides)[: len(axes_of(shape))]
+        return tuple(tuple(blocks_for(shape, each)) for each in sides)
 
     def see(self, prediction: Prediction) -> Tensor:
         return prediction.x0
 
-    def basis(self, shape: tuple[int, ...], t: int, cells: Cells | None) -> BlockDct:
+    def basis(self, shape: tuple[int, ...], t: int, cells: Cells | None) -> AxisBlocks:
         assert cells is not None, "fitted_cells gives a fitted family its cells"
-        height, width = cells.maps["block"][t].tolist()
-        return BlockDct(shape, (height, width))
+        return AxisBlocks.of(shape, cells.maps["block"][t])
 
     def rates(self, t: int, cells: Cells, seen: Any) -> Any:
         import torch
 
         assert cells.fitted is not None, "why_not has asked for it"
-        score, weights = Score(self.basis(tuple(seen.shape[1:]), t, cells)), torch.from_numpy(cells.maps["weights"][t])
-        return torch.from_numpy(cells.fitted[t]).to(seen)[score.cells(seen, weights)]
+        weights = Weights.of({name: rows[t] for name, rows in cells.maps.items()})
+        where = cells_in(self.basis(tuple(seen.shape[1:]), t, cells), seen, weights)
+        return torch.from_numpy(cells.fitted[t]).to(seen)[where]
 
 
 class Local(Spectral):
@@ -55,4 +62,4 @@ class Local(Spectral):
     name = "local"
     words = "rho = 1 + (snr_s - snr_t) m_b, fitted in cells of pixels that xhat_0 shows to be alike"
     cells = "local"
-    sides = (1,)
+    sides = colour_sides = (1,)

@@ -104,8 +104,8 @@ def test_a_folder_without_models_is_refused(tmp_path, capsys):
     [
         ("fashion-mnist/hybrid", 32, DECODERS),
         ("tiny-imagenet-64/hybrid", 32, DECODERS),
-        ("fashion-mnist/hybrid", 14, ["fitted"]),
-        ("tiny-imagenet-64/hybrid", 18, ["fitted"]),
+        ("fashion-mnist/hybrid", 17, ["fitted"]),
+        ("tiny-imagenet-64/hybrid", 8, ["fitted"]),
     ],
 )
 def test_headlines_few_of_4000_steps_within_a_tenth_of_a_bit_held_out(model, K, decoders):

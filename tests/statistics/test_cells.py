@@ -60,19 +60,19 @@ def test_one_cell_is_the_mean_squared_error(statistics):
 
 
 def test_a_file_keeps_cells_and_curves(rich, tmp_path):
-    """Exactly, but for cells' masses and errors (18 bits), a curve's prices (17), and groups of images (11)."""
+    """Exactly, but for cells' masses and errors (18 bits), a curve's prices (17), and groups of images (10)."""
     again = DenoisingStatistics.load(rich.save(tmp_path / "rich.npz"))
     assert same(again, rich)
     found, expected = again.cells["bands"], rich.cells["bands"]
     assert (found.basis, found.maps.keys()) == ("dct 8x8", expected.maps.keys())
-    for name, bits in {"mass": 18, "error": 18, "error_of_group": 11, "mass_of_group": 11}.items():
+    for name, bits in {"mass": 18, "error": 18, "error_of_group": 10, "mass_of_group": 10}.items():
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=2.0**-bits)
     np.testing.assert_allclose(found.fitted, found.fit(np.arange(rich.T + 1)), rtol=0)
     np.testing.assert_allclose(found.fitted[1:], expected.fitted[1:], rtol=2.0**-16)
     for name, rows in expected.maps.items():
         kept = rows[1:].astype(np.float32) if rows.dtype == float else rows[1:]
         assert np.array_equal(found.maps[name][1:], kept)
-    for name, bits in {"nats": 17, "of_group": 11, "fitted": 22, "training": 22}.items():
+    for name, bits in {"nats": 17, "of_group": 10, "fitted": 22, "training": 22}.items():
         kept, known = (getattr(each.curves["bands"], name) for each in (again, rich))
         np.testing.assert_allclose(kept, known, rtol=2.0**-bits, atol=1e-20)
     twice = DenoisingStatistics.load(again.save(tmp_path / "twice.npz"))

@@ -1,6 +1,7 @@
 """Files of earlier versions still load, with the prices that they had then; format 4 keeps what ships."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_what_an_earlier_version_priced_is_kept_when_it_is_saved_again(tmp_path)
 def test_format_5_keeps_the_prices(model, tmp_path):
     """Where m_t alone is asked, the same steps to the last digit; cells keep 18 bits, the decoder's curve 17.
 
-    Standard errors come from groups of images, of which files keep 11 bits of each part.
+    Standard errors come from groups of images, of which files keep 10 bits of each part.
     """
     for split, before in load(model).items():
         after = DenoisingStatistics.load(before.save(tmp_path / f"{split}.npz"))
@@ -109,3 +110,18 @@ def test_a_new_file_without_its_seal_is_refused(statistics, tmp_path):
         np.savez(file, **content)
     with pytest.raises(ValueError, match="its checksum is missing"):
         DenoisingStatistics.load(file)
+
+
+def test_what_scores_of_an_earlier_kind_sorted_is_passed_over(tmp_path):
+    """Their prices were right, but no sampler can find their cells again: they are refused, and all else is there."""
+    now = load("digits")["train"]
+    old = {name: replace(cells, maps={"weights": np.zeros((now.T + 1, 1, 1, 5))}) for name, cells in now.cells.items()}
+    old |= {name: now.cells[name] for name in now.cells if not now.cells[name].maps}
+    curves = dict(now.curves)
+    assert old["spectral"].maps.keys() == {"weights"} and curves["local"].maps
+    curves["local"] = replace(curves["local"], maps={"weights": np.zeros((now.T + 1, 1, 1, 5))})
+    read = DenoisingStatistics.load(replace(now, cells=old, curves=curves).save(tmp_path / "old.npz"))
+    assert {*now.cells} - {*read.cells} == {"local", "spectral"} and {*now.curves} - {*read.curves} == {"local"}
+    with pytest.raises(ValueError, match="'spectral' needs the cells 'spectral', which were not measured, or not by"):
+        step_costs(read, "spectral")
+    assert step_costs(read, "analytic").of([0, 9, now.T]).total > 0

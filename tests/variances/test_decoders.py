@@ -243,7 +243,7 @@ def test_an_attached_decoder_is_searched_exactly(case):
 
 
 def test_a_file_keeps_the_curves(case, tmp_path):
-    """To float32; of the groups' prices, which are for standard errors, 11 bits."""
+    """To float32; of the groups' prices, which are for standard errors, 10 bits."""
     denoiser, _, train, held_out = case
     for name, before in (("train", train), ("test", held_out)):
         after = DenoisingStatistics.load(before.save(tmp_path / f"{name}.npz"))

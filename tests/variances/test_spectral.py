@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.fft import dctn
+from scipy.ndimage import uniform_filter
 
 from ddpm_dp import (
     DenoisingStatistics,
@@ -19,12 +20,14 @@ from ddpm_dp import (
     measure,
     step_costs,
 )
-from ddpm_dp.measuring.observers import Sorting
+from ddpm_dp.measuring import fitting
+from ddpm_dp.measuring.fitting import ScoreFit, in_cells
+from ddpm_dp.processes import Processes
 from ddpm_dp.statistics import Cells
 from ddpm_dp.variances import DECODERS, FAMILIES
-from ddpm_dp.variances.bases import COLOURS, BlockDct, blocks_for
+from ddpm_dp.variances.bases import COLOURS, AxisBlocks, BlockDct, blocks_for
 from ddpm_dp.variances.decoders import NONE, LastStep
-from ddpm_dp.variances.scores import BINS, FEATURES, HIGH, LOW, Score
+from ddpm_dp.variances.scores import BINS, FEATURES, FINEST, HIGH, LOW, Score, Weights, cells_in
 from tests.conftest import draw
 from tests.variances.small import TwoHeaded
 
@@ -68,46 +71,158 @@ def test_bands_are_rounded_frequencies():
     assert BlockDct((1, 4, 4), (4, 4)).bands.tolist() == [[0, 1, 2, 3], [1, 1, 2, 3], [2, 2, 3, 4], [3, 3, 4, 4]]
 
 
+def no_slopes(score):
+    return torch.zeros(score.channels, score.bands, FEATURES)
+
+
 def test_cells_stand_where_their_coefficients_stand():
-    """A score of one band of one block puts its coefficients, and no others, into its cell."""
-    score = Score(BlockDct((2, 8, 8), (4, 4)))
-    scores = torch.full((1, 2, 2, 2, score.bands), -99.0)
-    scores[0, 1, 0, 1, 2] = 99.0
-    cells = score.spread(score.place(scores))[0]
-    chosen = np.zeros((2, 8, 8), bool)
-    chosen[1, :4, 4:] = score.basis.bands == 2
-    assert np.array_equal(cells.numpy() == BINS - 1, chosen) and (cells[~torch.from_numpy(chosen)] == 0).all()
+    """A constant of one frequency and one channel puts those coefficients of all blocks, and no others, into a cell."""
+    score = Score(BlockDct((2, 8, 12), (4, 6)))
+    constants = torch.full((2, 4, 6), -99.0)
+    constants[1, 2, 3] = 99.0
+    cells = score.cells(torch.zeros(3, 2, 8, 12), Weights(constants, no_slopes(score)))
+    expected = np.zeros((3, 2, 8, 12), int)
+    expected[:, 1, 2::4, 3::6] = BINS - 1
+    assert np.array_equal(cells.numpy(), expected)
+    whole = Weights(constants, no_slopes(score)).padded(9, 9, 20)  # as files keep it, with room for larger blocks
+    assert torch.equal(score.cells(torch.zeros(3, 2, 8, 12), whole), cells)
 
 
-@pytest.mark.parametrize("shape", [(2,), (1, 8, 8), (3, 8, 12)])
-def test_cells_are_those_of_the_features(shape):
-    """In float64: two orders of one sum differ by 1e-14, and an edge lies between with a chance below 1e-9."""
+def test_weights_of_an_earlier_version_are_refused():
+    with pytest.raises(ValueError, match="lacks constants and slopes: an earlier version sorted in another way"):
+        Weights.of({"block": np.ones(2), "weights": np.zeros((1, 1, 5))})
+
+
+def test_colours_have_blocks_of_their_own():
+    """Coefficients and cells of each axis are those of its own blocks; the map back undoes it."""
     rng = torch.Generator().manual_seed(0)
-    score = Score(BlockDct(shape, blocks_for(shape, (4,))[0]))
-    xhat_0 = 2 * torch.rand(5, *shape, dtype=torch.float64, generator=rng) - 1
-    weights = 0.2 * torch.randn(score.basis.planes[0], score.bands, FEATURES, dtype=torch.float64, generator=rng)
-    expected = score.place(score.of(score.features(xhat_0), weights))
-    assert len(expected.unique()) > 2 and torch.equal(score.places(xhat_0, weights), expected)
+    images = torch.rand(2, 3, 8, 8, dtype=torch.float64, generator=rng) - 0.5
+    basis = AxisBlocks.of((3, 8, 8), np.array([4, 4, 8, 8]))
+    narrow, wide = BlockDct((3, 8, 8), (4, 4)), BlockDct((3, 8, 8), (8, 8))
+    found = basis.coefficients(images)
+    assert torch.equal(found[:, :1], narrow.coefficients(images)[:, :1])
+    assert torch.equal(found[:, 1:], wide.coefficients(images)[:, 1:])
+    torch.testing.assert_close(basis.images(found), images, rtol=0, atol=144 * EPS)
+    weights = Weights(
+        torch.randn(3, 8, 8, generator=rng), 0.1 * torch.randn(3, Score(wide).bands, FEATURES, generator=rng)
+    )
+    cells = cells_in(basis, images, weights)
+    assert torch.equal(cells[:, :1], Score(narrow).cells(images, weights)[:, :1]) and len(cells.unique()) > 5
+    assert torch.equal(cells[:, 1:], Score(wide).cells(images, weights)[:, 1:])
+    alike = AxisBlocks.of((3, 8, 8), np.array([4, 4, 4, 4]))
+    assert torch.equal(cells_in(alike, images, weights), Score(narrow).cells(images, weights))
+    gray = AxisBlocks.of((1, 8, 8), np.array([4, 4]))
+    assert torch.equal(gray.coefficients(images[:, :1]), BlockDct((1, 8, 8), (4, 4)).coefficients(images[:, :1]))
 
 
-@pytest.mark.parametrize("side", [1, 4])
-def test_bands_are_counted_as_their_coefficients(side):
-    """What is added up for bands is what every coefficient by itself adds up to: in float64, but for the order."""
+@pytest.mark.parametrize(("shape", "block"), SHAPES)
+def test_features_are_what_their_names_say(shape, block):
+    """Against scipy's filters and plain loops, in float64: logarithms of sums of some hundred positive numbers."""
+    xhat_0 = 1.2 * torch.rand(3, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) - 0.6
+    score = Score(BlockDct(shape, block))
+    own, square, around, beside, contrast, room = (
+        feature.expand(3, *score.basis.planes).numpy() for feature in score.features(xhat_0)
+    )
+    energies = (score.basis.coefficients(xhat_0) ** 2).reshape(3, *score.basis.planes).numpy()
+    images, (height, width) = xhat_0.reshape(3, *score.basis.planes).numpy(), block
+    channels = images.shape[1]
+    padded = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=np.nan)
+    inside = np.s_[:, :, 1:-1, 1:-1]
+    sides = [np.roll(padded, by, axis)[inside] for axis in (2, 3) for by in (1, -1)]
+    differences = sum(np.nan_to_num(abs(side - images)) for side in sides).mean(1, keepdims=True) / 4
+    space = 1 - images**2
+    if channels == 3 and len(shape) == 3:
+        space = np.broadcast_to(space.mean(1, keepdims=True), images.shape)
+    expected = {name: np.empty_like(images) for name in ("around", "beside", "contrast", "room")}
+    for i in range(height):
+        for j in range(width):
+            here = np.s_[..., i::height, j::width]
+            expected["around"][here] = uniform_filter(energies[here], (1, 1, 3, 3), mode="nearest")
+    for i in range(0, images.shape[2], height):
+        for j in range(0, images.shape[3], width):
+            here = np.s_[..., i : i + height, j : j + width]
+            expected["beside"][here] = uniform_filter(energies[here], (1, 1, 3, 3), mode="nearest")
+            expected["contrast"][here] = differences[here].mean((2, 3), keepdims=True)
+            expected["room"][here] = space[here].mean((2, 3), keepdims=True)
+    slack = {"rtol": 0, "atol": 1e3 * EPS * 16}  # the logarithms are 16 at most
+    np.testing.assert_allclose(own, np.log(energies + 1e-7), **slack)
+    np.testing.assert_allclose(square, own**2 / 10, **slack)
+    np.testing.assert_allclose(around, np.log(expected["around"] + 1e-7), **slack)
+    np.testing.assert_allclose(beside, np.log(expected["beside"] + 1e-7), **slack)
+    np.testing.assert_allclose(contrast, np.log(expected["contrast"] + 1e-4), **slack)
+    np.testing.assert_allclose(room, np.log(expected["room"] + 1e-3), **slack)
+
+
+def test_what_is_kept_for_a_fit_is_scored_as_images_are():
+    """`ScoreFit` sorts coefficients by frequency, a sampler where they stand: into the same cells."""
+    score = Score(BlockDct((3, 8, 12), (4, 6)))
     rng = torch.Generator().manual_seed(0)
-    score = Score(BlockDct((3, 8, 12), (side, side)))
-    coefficients = torch.randn(5, 3, 8, 12, dtype=torch.float64, generator=rng)
-    place = torch.randint(0, BINS, (5, 3, 8 // side, 12 // side, score.bands), generator=rng)
-    sorting = Sorting(score, torch.zeros(3, score.bands, FEATURES))
-    mass, error = sorting.counted(place, score.energies(coefficients), BINS)
-    cells = score.spread(place).flatten()
-    assert torch.equal(mass, torch.bincount(cells, minlength=BINS).double())
-    assert torch.allclose(error, torch.bincount(cells, coefficients.flatten() ** 2, BINS), rtol=1e-12)
+    xhat_0 = 2 * torch.rand(5, 3, 8, 12, dtype=torch.float64, generator=rng) - 1
+    slopes, constants = (0.2 * torch.randn(3, *size, generator=rng) for size in ((score.bands, FEATURES), (4, 6)))
+    weights = Weights(constants, slopes)
+    features = torch.stack([score.by_frequency(each) for each in score.features(xhat_0)], -1)
+    band = torch.from_numpy(score.basis.bands.ravel())
+    guess = (features @ slopes.double()[:, band][..., None])[..., 0] + constants.flatten(1)[..., None]
+    expected = score.by_frequency(score.of(score.features(xhat_0), weights))
+    assert score.place(guess).unique().numel() > 5
+    torch.testing.assert_close(guess, expected, rtol=0, atol=1e3 * EPS)
+
+
+def errors_of_a_score(score, n, seed=0):
+    """Gaussian errors whose variance is exp(a score), m_t being 1, as `ScoreFit` takes them; that score's weights."""
+    rng = torch.Generator().manual_seed(seed)
+    frequencies, channels = score.basis.bands.size, score.basis.planes[0]
+    features = torch.randn(channels, frequencies, n, FEATURES, dtype=torch.float64, generator=rng)
+    slopes = torch.rand(channels, score.bands, FEATURES, dtype=torch.float64, generator=rng) - 0.5
+    constants = torch.randn(channels, frequencies, dtype=torch.float64, generator=rng)
+    band = torch.from_numpy(score.basis.bands.ravel())
+    guess = (features @ slopes[:, band][..., None])[..., 0] + constants[..., None]
+    normal = torch.randn(guess.shape, dtype=torch.float64, generator=rng)
+    return features, guess.exp() * normal**2, Weights(constants.unflatten(1, score.basis.block), slopes)
+
+
+def test_a_fit_finds_the_score_that_errors_have(monkeypatch):
+    """Maximum likelihood: n observations tell a slope with a standard error of sqrt(2 / n), its features being
+    standard normal; so do those of one frequency its constant. 6 of them, and half of what rounding leaves."""
+    monkeypatch.setattr(fitting, "FLOOR", 0.0)
+    monkeypatch.setattr(fitting, "ROUNDS", 10)
+    score, n = Score(BlockDct((2, 4, 4), (4, 4))), 4000
+    features, energies, true = errors_of_a_score(score, n)
+    one, processes = torch.ones((), dtype=torch.float64), Processes(torch.device("cpu"))
+    halves = [(features[:, :, part], energies[:, :, part]) for part in (slice(0, 900), slice(900, None))]
+    fit = ScoreFit(score, halves, one, processes)
+    first, last = fit.weights()
+    rounding = 0.5 / FINEST * (1 + FEATURES)
+    of_band = np.bincount(score.basis.bands.ravel())[None, :, None] * n
+    assert (abs(last.slopes - true.slopes).numpy() < 6 * np.sqrt(2 / of_band) + rounding).all()
+    assert (abs(last.constants - true.constants) < 6 * np.sqrt(2 / n) + rounding).all()
+    errors = [(abs(each.slopes - true.slopes) ** 2).mean() for each in (first, last)]
+    assert errors[1] < errors[0]  # least squares of log e^2 have the variance pi^2 / 2 in place of 2
+    none = ScoreFit(score, halves, one, processes)
+    assert none.price(last) < none.price(Weights(torch.zeros(2, 4, 4), no_slopes(score)))
+
+
+def test_a_fit_of_errors_that_are_all_zero_has_finite_weights():
+    score = Score(BlockDct((1, 4, 4), (4, 4)))
+    features, energies, _ = errors_of_a_score(score, 50)
+    zero, processes = torch.zeros((), dtype=torch.float64), Processes(torch.device("cpu"))
+    for each in ScoreFit(score, [(features, 0 * energies)], zero, processes).weights():
+        assert all(torch.isfinite(part).all() for part in each)
+
+
+def test_cells_are_counted_and_added_up():
+    rng = np.random.default_rng(0)
+    cells, energies = rng.integers(0, 7, (5, 40)), rng.random((5, 40)).astype(np.float32)
+    mass, error = in_cells(torch.from_numpy(cells), torch.from_numpy(energies), 9)
+    for cell in range(9):
+        assert mass[cell] == (cells == cell).sum()
+        np.testing.assert_allclose(error[cell], energies[cells == cell].astype(float).sum(), rtol=200 * EPS)
 
 
 def test_a_score_is_right_on_average():
     """exp(score) is a guess at e^2 / m_t, whose mean is 1: also where m_t is tiny, or all would be in the first cell.
 
-    Within the width of a cell, a quarter in the logarithm.
+    Not more than near: the likelihood asks that e^2 / exp(score) has the mean 1, after `FLOOR` was added.
     """
     digits = load_dataset("digits").train[:200]
     stats = measure(load("digits"), digits, timesteps=12, progress=False)
@@ -115,7 +230,7 @@ def test_a_score_is_right_on_average():
     for name in ("local", "spectral"):
         mass = stats.cells[name].mass[stats.measured]
         guess = mass @ np.exp(middles) / mass.sum(1)
-        assert stats.fitted_m[stats.measured].min() < 1e-4 and (abs(np.log(guess)) < 0.25 / 2).all()
+        assert stats.fitted_m[stats.measured].min() < 1e-4 and (abs(np.log(guess)) < np.log(2)).all()
 
 
 @pytest.fixture(scope="module", params=[(2,), (3, 4, 4)])
@@ -204,7 +319,7 @@ def gaussian_in_a_basis(noise: NoiseSchedule, basis: BlockDct, variances: np.nda
     error[1:] = variances / (1 + variances * noise.snr[1:, None]) / d
     mass = np.full((T + 1, d), 1 / d)
     mass[0] = 0
-    maps = {"block": np.tile(basis.block, (T + 1, 1)), "weights": np.zeros((T + 1, 1, 1, 1))}
+    maps = {"block": np.tile(basis.block, (T + 1, 1)), "constants": np.zeros((T + 1, 1, 4, 4))}
     each = Cells("spectral", mass, error, fitted=error * d, basis=basis.name, maps=maps)
     m, one = error.sum(1), np.array([1])
     # KL(q(x_T | x_0) || N(0, I)) = 1/2 sum_j [alpha^2 E c_j^2 + sigma^2 - log sigma^2 - 1]
