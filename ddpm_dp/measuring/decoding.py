@@ -20,7 +20,6 @@ from ddpm_dp.statistics.decoding import APART, STEP, DecoderCurve
 from ddpm_dp.variances.decoders import smallest_posterior
 from ddpm_dp.variances.fields import ALIKE, BINS_OF, BOUNDS, LOCAL, Field, Maps
 
-FORM = 2  # of the rows below: a checkpoint of another form does not go on with this version
 FINE = 256  # bins of v for the curve between bounds: exact to 3e-5 nats a pixel where the bounds are e^10 apart
 PARTS = 4  # of a step: the prices' own grid of log variances
 AROUND = 4  # nodes of a class's curve to both sides of what is best: a factor of 5 in the variance

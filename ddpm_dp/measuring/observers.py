@@ -26,6 +26,7 @@ from ddpm_dp.variances.bases import AxisBlocks, BlockDct, axes_of
 from ddpm_dp.variances.scores import BINS, Score, Weights, cells_in
 from ddpm_dp.variances.spectral import Spectral
 
+FORM = 2  # of all rows, the decoder's too: a checkpoint of another form does not go on with this version
 PLACES = 256  # bins of a second output's histogram: see `Cells` for what so many are good for
 FEW = 256_000  # coefficients of training images that the weights of a score are fitted to: 4,000 blocks of 8x8 pixels
 PARTS = 4  # into which the cells of a group are taken together: with 8, standard errors are 1 to 2% larger
@@ -38,6 +39,7 @@ class Seen:
     images: Tensor
     prediction: Prediction
     group: Tensor  # of each image
+    number: Tensor  # of each image, among all
 
     @cached_property
     def x_0(self) -> Tensor:
@@ -195,9 +197,9 @@ class Histogram(CellObserver):
 class Scored(CellObserver):
     """The errors of coefficients in cells by their scores, in the blocks that suit each timestep best.
 
-    On training images the weights of the scores are fitted in the first look, to some groups of images (`FEW`
-    coefficients are enough), for each kind of blocks; the kind under which those images are cheapest is kept, for
-    brightness and for colours apart. On held-out images all that is the training images'.
+    On training images the weights of the scores are fitted in the first look, for each kind of blocks, to whole groups
+    of images with `FEW` coefficients or more (never with more than twice as many); the kind under which those images
+    are cheapest is kept, for brightness and for colours apart. On held-out images all that is the training images'.
     """
 
     basis = AxisBlocks.name
@@ -211,6 +213,8 @@ class Scored(CellObserver):
         ]
         coefficients = setting.counts.sum() * setting.d
         self.few = math.ceil(len(setting.counts) * min(1, FEW / coefficients))  # so many groups
+        # Image i is in group i % G: where one group is more than enough, so many images of it are.
+        self.first = math.ceil(2 * FEW / (self.few * setting.d)) * len(setting.counts)
 
     def begin(self, t: int) -> None:
         self.t = t
@@ -220,7 +224,7 @@ class Scored(CellObserver):
     def look(self, seen: Seen) -> None:
         if self.setting.fitted is not None:
             return
-        chosen = seen.group < self.few
+        chosen = (seen.group < self.few) & (seen.number < self.first)
         if chosen.any():
             images, xhat_0 = seen.images[chosen], seen.prediction.x0[chosen]
             for score, kept in self.kept.items():

@@ -15,9 +15,8 @@ from ddpm_dp.files import fingerprint, versions
 from ddpm_dp.gaussians import normal_kl
 from ddpm_dp.measuring import checkpoint
 from ddpm_dp.measuring.checkpoint import Rows
-from ddpm_dp.measuring.decoding import FORM as DECODER_FORM
 from ddpm_dp.measuring.decoding import DecoderCurves, not_finite
-from ddpm_dp.measuring.observers import Observer, Seen, Setting, cell_observers, double, observed_families
+from ddpm_dp.measuring.observers import FORM, Observer, Seen, Setting, cell_observers, double, observed_families
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.processes import Processes
@@ -72,7 +71,7 @@ class Survey:
         of_batch = [None] * batches if labels is None else labels.tensor_split(batches)
         parts = [*zip(*(each.tensor_split(batches) for each in (x_0, numbers, groups)), of_batch, strict=True)]
         self.batches = [
-            (x, torch.from_numpy(_noise(seed, i.tolist(), denoiser.shape)).to(x_0), group.to(home), label)
+            (x, torch.from_numpy(_noise(seed, i.tolist(), denoiser.shape)).to(x_0), group.to(home), i.to(home), label)
             for x, i, group, label in parts[self.processes.rank :: size]
         ]
         self.counts, self.d = np.bincount(groups.numpy()), math.prod(denoiser.shape)
@@ -93,7 +92,7 @@ class Survey:
             "set of training statistics": "itself" if fitted is None else _fit(fitted),
             "seed": seed,
             "set of cells": [*self.cells],
-            "form of the decoder's curves": [DECODER_FORM] * len(curves),
+            "form of the rows": FORM,
         }
 
     @property
@@ -115,15 +114,15 @@ class Survey:
         for observer in self.observers:
             observer.begin(t)
         answers = []
-        for x_0, eps, group, labels in self.batches:
+        for x_0, eps, group, number, labels in self.batches:
             answers.append(self._answer(alpha * x_0 + sigma * eps, t, labels))
-            seen = Seen(x_0, answers[-1], group)
+            seen = Seen(x_0, answers[-1], group, number)
             for observer in self.observers:
                 observer.look(seen)
         for observer in self.observers:
             observer.agree()
-        for (x_0, _, group, _), answer in zip(self.batches, answers, strict=True):
-            seen = Seen(x_0, answer, group)
+        for (x_0, _, group, number, _), answer in zip(self.batches, answers, strict=True):
+            seen = Seen(x_0, answer, group, number)
             for observer in self.observers:
                 observer.look_again(seen)
         return {name: value for observer in self.observers for name, value in observer.row().items()}
@@ -240,7 +239,7 @@ class Survey:
         """(G,) nats of KL(q(x_T | x_0) || N(0, I))."""
         T, total, home = self.noise.T, self.setting.zeros(), self.setting.home
         sigma2, zero, one = (torch.tensor(value, device=home) for value in (self.noise.sigma2[T], 0.0, 1.0))
-        for x_0, _, group, _ in self.batches:
+        for x_0, _, group, _, _ in self.batches:
             nats = normal_kl(self.noise.alpha[T] * double(x_0), sigma2, zero, one).flatten(1).sum(1)
             total.index_add_(0, group, nats)
         return self.setting.mean(total).cpu().numpy()

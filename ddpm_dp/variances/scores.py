@@ -6,7 +6,7 @@ block may be a single pixel). The guess at log e^2 is linear in features that th
     own          the energy (the square) of xhat_0's coefficient, and the square of this logarithm
     around       the mean energy of that frequency in the 3x3 blocks around
     beside       the mean energy of the 3x3 frequencies around, in this block
-    contrast     of xhat_0 in this block, the mean difference between neighbouring pixels
+    contrast     of xhat_0 in this block, the mean absolute difference between neighbouring pixels, over all channels
     room         how far xhat_0 is from the ends of [-1, 1] in this block.
 
 Each frequency and axis has its own constant; each band of frequencies and axis has its own slopes. Both are fitted to
@@ -43,7 +43,7 @@ class Weights(NamedTuple):
 
     Attributes:
         constants: (channels, block height, block width), or larger: what is beyond is not looked at.
-        slopes: (channels, bands, FEATURES), or more bands. Both have all channels of the coefficients.
+        slopes: (channels, bands, FEATURES), or more bands. A score finds those of its `axes` among all channels.
     """
 
     constants: Tensor

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ddpm_dp import MixtureDenoiser, NoiseSchedule, Prediction, bits_per_dim, measure, solve, step_costs
+from ddpm_dp.measuring import observers, survey
 from ddpm_dp.measuring.survey import Survey
 from ddpm_dp.variances import SCALAR
 from tests.conftest import draw
@@ -280,3 +281,32 @@ def test_a_second_output_that_is_nan_is_refused_with_the_timestep(mixture, point
 
     with pytest.raises(ValueError, match="t = 7"):
         measure(Broken("v"), points[:10], progress=False)
+
+
+def test_a_checkpoint_of_another_form_is_refused(tmp_path, monkeypatch):
+    """Of continuous data, too, which have no decoder's curves."""
+    denoiser = TwoHeaded("v", (3, 4, 4))
+    images = draw(denoiser, 50, seed=1)
+    assert denoiser.levels is None
+    measure(denoiser, images, timesteps=5, checkpoint=tmp_path / "rows", save_every=0, progress=False)
+    monkeypatch.setattr(survey, "FORM", survey.FORM + 1)
+    with pytest.raises(ValueError, match="form of the rows"):
+        measure(denoiser, images, timesteps=5, checkpoint=tmp_path / "rows", progress=False)
+
+
+def test_scores_are_fitted_to_no_more_than_are_asked_for(monkeypatch):
+    """However many images there are: at least FEW coefficients, and not much more than twice as many."""
+    monkeypatch.setattr(observers, "FEW", 300)
+    kept = []
+
+    class Counted(observers.ScoreFit):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            kept.append(self.ratio.numel())
+
+    monkeypatch.setattr(observers, "ScoreFit", Counted)
+    denoiser = TwoHeaded("v", (1, 4, 4))
+    for n in (40, 400, 4000):
+        measure(denoiser, draw(denoiser, n, seed=1), timesteps=4, batch_size=64, progress=False)
+        assert all(300 <= count <= 2 * 300 + 2 * 16 for count in kept)
+        kept.clear()
