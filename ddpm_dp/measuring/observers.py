@@ -29,7 +29,7 @@ from ddpm_dp.variances.spectral import Spectral
 FORM = 2  # of all rows, the decoder's too: a checkpoint of another form does not go on with this version
 PLACES = 256  # bins of a second output's histogram: see `Cells` for what so many are good for
 FEW = 256_000  # coefficients of training images that the weights of a score are fitted to: 4,000 blocks of 8x8 pixels
-PARTS = 4  # into which the cells of a group are taken together: with 8, standard errors are 1 to 2% larger
+PARTS = 4  # into which the cells of a group are taken together: with 8, standard errors are up to 2% larger
 
 
 @dataclass(frozen=True)
