@@ -270,7 +270,7 @@ class Scored(CellObserver):
             "error": error,
             "mass_of_group": of_group[0],
             "error_of_group": of_group[1],
-            "map.block": torch.tensor(self.chosen.blocks).flatten(),
+            "map.block": torch.tensor(self.chosen.block_of_axes).flatten(),
             **{f"map.{name}": values for name, values in self.weights._asdict().items()},
         }
         return {f"cells.{self.name}.{name}": values for name, values in rows.items()}

@@ -139,11 +139,19 @@ class AxisBlocks(Basis):
 
     Args:
         shape: of one image.
-        blocks: heights and widths, one for each of `axes_of(shape)`.
+        block_of_axes: height and width for each of `axes_of(shape)`.
+
+    Raises ValueError if a block does not divide the image (when it is used).
+
+    >>> import torch
+    >>> basis = AxisBlocks((3, 16, 16), ((8, 8), (16, 16)))
+    >>> white = basis.coefficients(torch.ones(1, 3, 16, 16))[0]
+    >>> [round(c.item(), 2) for c in white[0, 0, ::8]]  # each block's mean brightness: sqrt(3) times its side
+    [13.86, 13.86]
     """
 
     shape: tuple[int, ...]
-    blocks: tuple[tuple[int, int], ...]
+    block_of_axes: tuple[tuple[int, int], ...]
     name = "block DCT"
 
     @classmethod
@@ -154,10 +162,11 @@ class AxisBlocks(Basis):
     @property
     def parts(self) -> list[tuple[BlockDct, slice]]:
         """What is turned in which blocks: channels of the coefficients; all at once where blocks are alike."""
-        if len({*self.blocks}) == 1:
-            return [(BlockDct(self.shape, self.blocks[0]), slice(None))]
+        if len({*self.block_of_axes}) == 1:
+            return [(BlockDct(self.shape, self.block_of_axes[0]), slice(None))]
         return [
-            (BlockDct(self.shape, block), axes) for block, axes in zip(self.blocks, axes_of(self.shape), strict=True)
+            (BlockDct(self.shape, block), axes)
+            for block, axes in zip(self.block_of_axes, axes_of(self.shape), strict=True)
         ]
 
     def coefficients(self, images: Tensor) -> Tensor:
