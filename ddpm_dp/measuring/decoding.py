@@ -214,7 +214,7 @@ class DecoderCurves(Observer):
                 return {part: rows[self.t] for part, rows in fitted.curves[name].maps.items()}
             return {"low": float(self.sorter.low), "high": float(self.sorter.high)}
         if isinstance(self.sorter, Scored):
-            return self.sorter.weights._asdict()
+            return self.sorter.weights[name]._asdict()
         return {}
 
     def _fit(self, mean: Tensor) -> Tensor:

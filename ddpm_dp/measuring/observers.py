@@ -8,13 +8,14 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_dp.measuring.fitting import ScoreFit, in_cells
+from ddpm_dp.measuring.fitting import ScoreFit, evidence, in_cells
 from ddpm_dp.models.denoiser import Denoiser, Prediction
 from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.outputs import OUTPUTS
@@ -22,11 +23,11 @@ from ddpm_dp.processes import Processes
 from ddpm_dp.registry import Whole
 from ddpm_dp.statistics import ALL, DenoisingStatistics
 from ddpm_dp.variances import FAMILIES, ReverseVariance
-from ddpm_dp.variances.bases import AxisBlocks, BlockDct, axes_of
-from ddpm_dp.variances.scores import BINS, Score, Weights, cells_in
+from ddpm_dp.variances.bases import AxisBlocks, BlockDct, axes_of, images_last
+from ddpm_dp.variances.scores import BINS, Guess, Score, Weights
 from ddpm_dp.variances.spectral import Spectral
 
-FORM = 2  # of all rows, the decoder's too: a checkpoint of another form does not go on with this version
+FORM = 3  # of all rows, the decoder's too: a checkpoint of another form does not go on with this version
 PLACES = 256  # bins of a second output's histogram: see `Cells` for what so many are good for
 FEW = 256_000  # coefficients of training images that the weights of a score are fitted to: 4,000 blocks of 8x8 pixels
 PARTS = 4  # into which the cells of a group are taken together: with 8, standard errors are up to 2% larger
@@ -53,6 +54,11 @@ class Seen:
     def error(self) -> Tensor:
         """x_0 - xhat_0."""
         return self.x_0 - self.xhat_0
+
+    @cached_property
+    def guess(self) -> Guess:
+        """xhat_0 as scores look at it, in the network's own precision."""
+        return Guess(self.prediction.x0)
 
     def second(self, output: str | None) -> Tensor | None:
         """The second output of that name; None for None."""
@@ -194,117 +200,137 @@ class Histogram(CellObserver):
         return {f"cells.{self.output}.{name}": values for name, values in rows.items()}
 
 
+Blocks = tuple[tuple[int, int], ...]  # of each of `axes_of` an image's shape
+
+
+class Sorted(NamedTuple):
+    """Coefficients of some colour axes, sorted by a score: those of several families where these sort alike."""
+
+    score: Score
+    weights: Weights
+    names: list[str]
+
+
 class Scored(CellObserver):
     """The errors of coefficients in cells by their scores, in the blocks that suit each timestep best.
 
     On training images the weights of the scores are fitted in the first look, for each kind of blocks, to whole groups
     of images with `FEW` coefficients or more (never with more than twice as many); the kind under which those images
     are cheapest is kept, for brightness and for colours apart. On held-out images all that is the training images'.
+
+    One observer serves all families of that kind: what two of them have in common is fitted and sorted once.
     """
 
     basis = AxisBlocks.name
 
-    def __init__(self, setting: Setting, family: Spectral):
+    def __init__(self, setting: Setting):
         super().__init__(setting)
-        self.name, self.candidates = family.cells, family.candidates(setting.shape)
-        self.scores = [
-            [Score(BlockDct(setting.shape, block), axes) for block in blocks]
-            for axes, blocks in zip(axes_of(setting.shape), self.candidates, strict=True)
-        ]
+        fitted, shape = setting.fitted, setting.shape
+        families = [family for family in FAMILIES.values() if isinstance(family, Spectral)]
+        self.candidates = {
+            family.cells: family.candidates(shape)
+            for family in families
+            if fitted is None or family.cells in fitted.cells
+        }
         coefficients = setting.counts.sum() * setting.d
+        self.scores: dict[tuple[int, tuple[int, int]], Score] = {}
         self.few = math.ceil(len(setting.counts) * min(1, FEW / coefficients))  # so many groups
         # Image i is in group i % G: where one group is more than enough, so many images of it are.
         self.first = math.ceil(2 * FEW / (self.few * setting.d)) * len(setting.counts)
 
     def begin(self, t: int) -> None:
-        self.t = t
-        self.kept: dict[Score, list[tuple[Tensor, Tensor]]] = {score: [] for part in self.scores for score in part}
-        self.sums = torch.zeros((2, len(self.setting.counts) * BINS), dtype=torch.float64, device=self.setting.home)
+        zeros = partial(torch.zeros, dtype=torch.float64, device=self.setting.home)
+        self.t, self.kept = t, [torch.zeros((2, 0, *self.setting.shape), device=self.setting.home)]
+        self.sums = {name: zeros((2, len(self.setting.counts) * BINS)) for name in self.candidates}
 
     def look(self, seen: Seen) -> None:
         if self.setting.fitted is not None:
             return
         chosen = (seen.group < self.few) & (seen.number < self.first)
         if chosen.any():
-            images, xhat_0 = seen.images[chosen], seen.prediction.x0[chosen]
-            for score, kept in self.kept.items():
-                features = torch.stack([double(score.by_frequency(each)) for each in score.features(xhat_0)], -1)
-                kept.append((features, double(score.by_frequency(score.energies(images - xhat_0)))))
+            self.kept.append(torch.stack([seen.images[chosen], seen.prediction.x0[chosen]]).to(self.setting.home))
 
     def agree(self) -> None:
         fitted = self.setting.fitted
         if fitted is None:
-            best = [self._cheapest(part) for part in self.scores]
-            sides = np.concatenate([score.basis.block for score, _ in best])
-            largest = [max(score.sizes[i] for score in self.kept) for i in range(3)]  # one size, whatever was chosen
-            padded = [weights.padded(*largest) for _, weights in best]
-            self.weights = Weights(*(torch.cat(parts) for parts in zip(*padded, strict=True)))
+            best = self._cheapest()
         else:
-            maps = {name: rows[self.t] for name, rows in fitted.cells[self.name].maps.items()}
-            sides, self.weights = maps["block"], Weights.of(maps)
-        self.chosen = AxisBlocks.of(self.setting.shape, sides)
+            rows = {name: {key: each[self.t] for key, each in fitted.cells[name].maps.items()} for name in self.sums}
+            basis = {name: AxisBlocks.of(self.setting.shape, maps["block"]) for name, maps in rows.items()}
+            best = {name: (basis[name].block_of_axes, Weights.of(maps)) for name, maps in rows.items()}
+        self.sides = {name: sides for name, (sides, _) in best.items()}
+        self.weights = {name: weights for name, (_, weights) in best.items()}
+        self.sorted: list[Sorted] = []
+        for name, sides in self.sides.items():
+            for axis, block in enumerate(sides):
+                score = self._score(axis, block)
+                weights = score.own(self.weights[name])
+                alike = [each for each in self.sorted if each.score is score and each.weights.equal(weights)]
+                if alike:
+                    alike[0].names.append(name)
+                else:
+                    self.sorted.append(Sorted(score, weights, [name]))
+
+    def _score(self, axis: int, block: tuple[int, int]) -> Score:
+        """The same for all who ask for the same."""
+        if (axis, block) not in self.scores:
+            shape = self.setting.shape
+            self.scores[axis, block] = Score(BlockDct(shape, block), axes_of(shape)[axis])
+        return self.scores[axis, block]
+
+    def _cheapest(self) -> dict[str, tuple[Blocks, Weights]]:
+        """For each name the blocks, and the weights, under which the images that are kept are cheapest."""
+        x_0, xhat_0 = torch.cat(self.kept, 1)
         self.kept.clear()
+        guess, error, m = Guess(xhat_0), images_last(x_0 - xhat_0), self.setting.fitted_m[self.t]
 
-    def _cheapest(self, scores: list[Score]) -> tuple[Score, Weights]:
-        """The blocks, and the weights, under which the images that are kept are cheapest."""
-        ways = []
-        for score in scores:
-            fit = ScoreFit(score, self.kept[score], self.setting.fitted_m[self.t], self.setting.processes)
-            ways += [(fit.price(weights), score, weights) for weights in fit.weights()]
-        _, score, weights = min(ways, key=lambda way: way[0])
-        return score, weights
+        @cache
+        def fit(axis: int, block: tuple[int, int]) -> ScoreFit:
+            score = self._score(axis, block)
+            return ScoreFit(score, *evidence(score, guess, error), m, self.setting.processes)
 
-    def look_again(self, seen: Seen) -> None:
-        xhat_0, home = seen.prediction.x0, self.setting.home
-        energies = self.chosen.coefficients(seen.images - xhat_0).square()
-        cells = cells_in(self.chosen, xhat_0, self.weights).flatten(1).to(home) + seen.group.to(home)[:, None] * BINS
-        self.sums += in_cells(cells, energies.to(home), self.sums.shape[1])
-
-    def row(self) -> dict[str, Tensor]:
-        setting = self.setting
-        sums = setting.processes.total(self.sums).view(2, -1, BINS)
-        mass, error = sums.sum(1) / (setting.counts.sum() * setting.d)
-        of_group = sums.unflatten(2, (PARTS, -1)).sum(3) / (setting.images_of_group * setting.d)[:, None]
-        rows = {
-            "mass": mass,
-            "error": error,
-            "mass_of_group": of_group[0],
-            "error_of_group": of_group[1],
-            "map.block": torch.tensor(self.chosen.block_of_axes).flatten(),
-            **{f"map.{name}": values for name, values in self.weights._asdict().items()},
-        }
-        return {f"cells.{self.name}.{name}": values for name, values in rows.items()}
-
-
-class Twin(CellObserver):
-    """Cells of another name in which everything is sorted as `other` sorts it: nothing is looked at twice."""
-
-    def __init__(self, other: Scored, name: str):
-        super().__init__(other.setting)
-        self.other, self.name, self.basis = other, name, other.basis
-
-    def begin(self, t: int) -> None:
-        pass
-
-    def look(self, seen: Seen) -> None:
-        pass
-
-    def agree(self) -> None:
-        pass
+        best = {}
+        for name, candidates in self.candidates.items():
+            sides = tuple(min(each, key=lambda block: fit(axis, block).price) for axis, each in enumerate(candidates))
+            parts = [fit(axis, block).weights for axis, block in enumerate(sides)]
+            # One size, whatever is chosen.
+            largest = [max(self._score(0, block).sizes[i] for each in candidates for block in each) for i in range(3)]
+            padded = [part.padded(*largest) for part in parts]
+            best[name] = sides, Weights(*(torch.cat(part) for part in zip(*padded, strict=True)))
+        return best
 
     def look_again(self, seen: Seen) -> None:
-        pass
+        home = self.setting.home
+        error = images_last(seen.images - seen.prediction.x0)
+        for score, weights, names in self.sorted:
+            cells = score.place(score.of(seen.guess, weights)).to(home) + seen.group * BINS
+            sums = in_cells(cells, score.energies(error).to(home), len(self.setting.counts) * BINS)
+            for name in names:
+                self.sums[name] += sums
 
     def row(self) -> dict[str, Tensor]:
-        start = f"cells.{self.other.name}."
-        return {f"cells.{self.name}.{name.removeprefix(start)}": rows for name, rows in self.other.row().items()}
+        setting, rows = self.setting, dict[str, Tensor]()
+        for name, of_cells in self.sums.items():
+            sums = setting.processes.total(of_cells).view(2, -1, BINS)
+            mass, error = sums.sum(1) / (setting.counts.sum() * setting.d)
+            of_group = sums.unflatten(2, (PARTS, -1)).sum(3) / (setting.images_of_group * setting.d)[:, None]
+            row = {
+                "mass": mass,
+                "error": error,
+                "mass_of_group": of_group[0],
+                "error_of_group": of_group[1],
+                "map.block": torch.tensor(self.sides[name]).flatten(),
+                **{f"map.{part}": values for part, values in self.weights[name]._asdict().items()},
+            }
+            rows |= {f"cells.{name}.{part}": values for part, values in row.items()}
+        return rows
 
 
 # Who fills which cells, by their names; a new kind of cells has its line here.
 OBSERVERS: dict[str, Callable[[Setting], CellObserver]] = {
     ALL: MeanError,
     **{output: partial(Histogram, output=output) for output in OUTPUTS},
-    **{family.cells: partial(Scored, family=family) for family in FAMILIES.values() if isinstance(family, Spectral)},
+    **{family.cells: Scored for family in FAMILIES.values() if isinstance(family, Spectral)},
 }
 
 
@@ -317,18 +343,14 @@ def observed_families(denoiser: Denoiser) -> list[ReverseVariance]:
 def cell_observers(families: list[ReverseVariance], setting: Setting) -> dict[str, CellObserver]:
     """Who fills the cells that price these families, by the cells' names; m_t comes first, as others ask for it.
 
+    One observer may fill those of several names.
+
     Cells that training statistics of an earlier edition have not cannot be sorted in the same way: they are left out.
     """
     names = dict.fromkeys([ALL, *(family.cells for family in families)])
-    known = {name: OBSERVERS[name](setting) for name in names if setting.fitted is None or name in setting.fitted.cells}
-    first: dict[
-        tuple[tuple[tuple[int, int], ...], ...], Scored
-    ] = {}  # by the blocks that they choose from: points have one kind
-    for name, observer in known.items():
-        if isinstance(observer, Scored):
-            other = first.setdefault(observer.candidates, observer)
-            known[name] = observer if other is observer else Twin(other, name)
-    return known
+    known = [name for name in names if setting.fitted is None or name in setting.fitted.cells]
+    made = {kind: kind(setting) for kind in dict.fromkeys(OBSERVERS[name] for name in known)}
+    return {name: made[OBSERVERS[name]] for name in known}
 
 
 def histogram(y: Tensor, e2: Tensor, low: Tensor, high: Tensor) -> Tensor:

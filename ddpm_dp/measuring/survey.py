@@ -80,7 +80,7 @@ class Survey:
         self.cells = cell_observers(families, self.setting)
         # The density of continuous data is a formula: there is no curve to measure.
         curves = [] if denoiser.levels is None else [DecoderCurves(self.setting, self.cells)]
-        self.observers: list[Observer] = [*self.cells.values(), *curves]
+        self.observers: list[Observer] = list(dict.fromkeys([*self.cells.values(), *curves]))
         # Set at once and by t, so that Ctrl-C leaves no half of a row, nor one twice.
         self.rows: Rows = {}
         self.key = {  # what must agree for one measurement to go on with another's rows

@@ -103,31 +103,38 @@ class BlockDct(Basis):
         i, j = (np.arange(n) * side / n for n in self.block)
         return np.hypot(i[:, None], j).round().astype(np.int64)
 
-    def split(self, images: Tensor) -> Tensor:
-        """(n, *shape), or fewer channels -> (n, channels, blocks down, block height, blocks across, block width)."""
-        (down, across), (height, width) = self.blocks, self.block
-        return images.reshape(len(images), -1, down, height, across, width)
+    def coefficients(self, images: Tensor, axes: slice = slice(None)) -> Tensor:
+        """Phi x for each image; of some channels of the coefficients alone, if asked: that is less work."""
+        return self._of(images, axes, inverse=False)
 
-    def coefficients(self, images: Tensor) -> Tensor:
-        return self._turned(images, inverse=False)
+    def images(self, coefficients: Tensor, axes: slice = slice(None)) -> Tensor:
+        """Phi^T c for each image's coefficients; those of all but some channels are 0, and not given."""
+        return self._of(coefficients, axes, inverse=True)
 
-    def images(self, coefficients: Tensor) -> Tensor:
-        return self._turned(coefficients, inverse=True)
+    def _of(self, images: Tensor, axes: slice, inverse: bool) -> Tensor:
+        turned = self.turned(images_last(images), axes, inverse).movedim(-1, 0)
+        return turned if mixes_colours(self.shape) else turned.reshape(images.shape)
 
-    def _turned(self, images: Tensor, inverse: bool) -> Tensor:
+    def turned(self, images: Tensor, axes: slice = slice(None), inverse: bool = False) -> Tensor:
+        """As `coefficients` or, if `inverse`, as `images`; from and to (channels, height, width, n).
+
+        With images innermost, whole rows of them are multiplied at once, however small the blocks are.
+        """
         import torch
 
         def like(matrix: np.ndarray) -> Tensor:
             return torch.from_numpy(matrix.T if inverse else matrix).to(images)
 
-        n, (channels, height, width), (down, across) = len(images), self.planes, self.block
-        parts = images.reshape(n, channels, height * width)
+        _, height, width, n = images.shape
+        down, across = self.block
         if mixes_colours(self.shape):
-            parts = like(COLOURS) @ parts
-        if prod(self.block) > 1:
-            parts = like(dct(down)) @ parts.reshape(n, channels, height // down, down, width)
-            parts = parts.reshape(-1, across) @ like(dct(across)).T
-        return parts.reshape(images.shape)
+            images = (like(COLOURS[axes]) @ images.flatten(1)).unflatten(1, (height, width, n))
+        rows, shape = len(images) * height, images.shape
+        if down > 1:
+            images = like(dct(down)) @ images.reshape(rows // down, down, width * n)
+        if across > 1:
+            images = like(dct(across)) @ images.reshape(rows * (width // across), across, n)
+        return images.reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -172,17 +179,13 @@ class AxisBlocks(Basis):
     def coefficients(self, images: Tensor) -> Tensor:
         import torch
 
-        return torch.cat([part.coefficients(images)[:, axes] for part, axes in self.parts], 1)
+        return torch.cat([part.coefficients(images, axes) for part, axes in self.parts], 1)
 
     def images(self, coefficients: Tensor) -> Tensor:
         import torch
 
-        images = torch.zeros_like(coefficients)
-        for part, axes in self.parts:
-            own = torch.zeros_like(coefficients)
-            own[:, axes] = coefficients[:, axes]
-            images += part.images(own)
-        return images
+        parts = [part.images(coefficients[:, axes], axes) for part, axes in self.parts]
+        return torch.stack(parts).sum(0)
 
 
 def axes_of(shape: tuple[int, ...]) -> list[slice]:
@@ -193,6 +196,11 @@ def axes_of(shape: tuple[int, ...]) -> list[slice]:
 def mixes_colours(shape: tuple[int, ...]) -> bool:
     """Whether images of that shape have their colours rotated: channel 0 of the coefficients is then brightness."""
     return len(shape) == 3 and shape[0] == len(COLOURS)
+
+
+def images_last(images: Tensor) -> Tensor:
+    """(n, *shape) -> (channels, height, width, n), in that order in memory."""
+    return images.movedim(0, -1).reshape(*planes(tuple(images.shape[1:])), len(images)).contiguous()
 
 
 def planes(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from ddpm_dp.noise import NoiseSchedule
 from ddpm_dp.outputs import OUTPUTS
 from ddpm_dp.registry import Registry, Whole
 from ddpm_dp.variances.bases import BlockDct, axes_of, mixes_colours
-from ddpm_dp.variances.scores import BINS, Score, Weights
+from ddpm_dp.variances.scores import BINS, Guess, Score, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +98,7 @@ class Local(Field):
 
     def class_of(self, answer: Prediction, maps: Maps) -> Tensor:
         shape = tuple(answer.x0.shape[1:])
-        cell = Score(BlockDct(shape, (1, 1)), axes_of(shape)[0]).cells(answer.x0, Weights.of(maps))
+        cell = Score(BlockDct(shape, (1, 1)), axes_of(shape)[0]).cells(Guess(answer.x0), Weights.of(maps))
         return (cell if mixes_colours(shape) else cell.reshape(answer.x0.shape)) // (BINS // self.classes)
 
 

@@ -29,13 +29,11 @@ class Spectral(FittedCells):
     source = "this project, after Bao et al. 2022"
     output = None
     cells = "spectral"
-    sides: tuple[int, ...] = (1, 4, 8)
-    colour_sides: tuple[int, ...] = (1, 4, 8, 16)
+    sides: tuple[int, ...] = (1, 4, 8, 16, 32)
 
     def candidates(self, shape: tuple[int, ...]) -> tuple[tuple[tuple[int, int], ...], ...]:
         """For each of `axes_of(shape)` the blocks that it chooses from."""
-        sides = (self.sides, self.colour_sides)[: len(axes_of(shape))]
-        return tuple(tuple(blocks_for(shape, each)) for each in sides)
+        return (tuple(blocks_for(shape, self.sides)),) * len(axes_of(shape))
 
     def see(self, prediction: Prediction) -> Tensor:
         return prediction.x0
@@ -62,4 +60,4 @@ class Local(Spectral):
     name = "local"
     words = "rho = 1 + (snr_s - snr_t) m_b, fitted in cells of pixels that xhat_0 shows to be alike"
     cells = "local"
-    sides = colour_sides = (1,)
+    sides = (1,)
