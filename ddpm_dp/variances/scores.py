@@ -176,7 +176,8 @@ class Score:
         yield square(own)
         around = _smooth(_smooth(energies, 1), 3).add_(SMALLEST_ENERGY).log_()
         yield around
-        beside = _smooth(_smooth(energies, 2), 4).add_(SMALLEST_ENERGY).log_()
+        alone = self.basis.block == (1, 1)
+        beside = own if alone else _smooth(_smooth(energies, 2), 4).add_(SMALLEST_ENERGY).log_()
         yield beside
         yield self._of_blocks(guess.contrast, SMALLEST_CONTRAST)
         yield self._of_blocks(guess.room if len(guess.room) == 1 else guess.room[self.axes], SMALLEST_ROOM)

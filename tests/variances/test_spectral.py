@@ -104,6 +104,34 @@ def test_weights_of_an_earlier_version_are_refused():
         Weights.of({"block": np.ones(2), "weights": np.zeros((1, 1, 5))})
 
 
+def test_slopes_that_an_earlier_version_did_not_have_count_for_nothing():
+    score, rng = Score(BlockDct((1, 8, 8), (4, 4))), torch.Generator().manual_seed(0)
+    slopes = torch.randn(1, score.bands, FEATURES, generator=rng)
+    slopes[..., 6:] = 0
+    constants, guess = torch.randn(1, 4, 4, generator=rng), Guess(torch.rand(3, 1, 8, 8, generator=rng))
+    few, all_ = (score.of(guess, Weights(constants, each)) for each in (slopes[..., :6], slopes))
+    assert torch.equal(few, all_) and few.std() > 0.1
+
+
+def test_a_row_is_what_a_sampler_finds_again():
+    """Errors in the cells that the file's maps tell, each family by itself; those of points are the same twice."""
+    denoiser = TwoHeaded("v", (3, 4, 4))
+    images = draw(denoiser, 50, seed=1)
+    stats = measure(denoiser, images, batch_size=20, progress=False)
+    eps = np.stack([np.random.Generator(np.random.Philox(key=[0, i])).standard_normal((3, 4, 4)) for i in range(50)])
+    for name in ("local", "spectral"):
+        cells, family = stats.cells[name], FAMILIES[name]
+        for t in (1, 40, 100):
+            noise = denoiser.noise
+            xhat_0 = denoiser.at(torch.from_numpy(noise.alpha[t] * images + noise.sigma[t] * eps), t).x0
+            basis = family.basis((3, 4, 4), t, cells)
+            energies = basis.coefficients(torch.from_numpy(images) - xhat_0) ** 2
+            where = cells_in(basis, xhat_0, Weights.of({part: rows[t] for part, rows in cells.maps.items()}))
+            mass, error = in_cells(where, energies, BINS) / images.size
+            np.testing.assert_allclose(cells.mass[t], mass, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(cells.error[t], error, rtol=1e-9, atol=1e-15)
+
+
 def test_colours_have_blocks_of_their_own():
     """Coefficients and cells of each axis are those of its own blocks; the map back undoes it."""
     rng = torch.Generator().manual_seed(0)
