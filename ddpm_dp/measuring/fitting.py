@@ -128,8 +128,14 @@ def evidence(score: Score, guess: Guess, error: Tensor) -> tuple[Tensor, Tensor]
 
     `error`: x_0 - xhat_0 as (channels, height, width, n).
     """
-    features = torch.stack([score.by_frequency(feature) for feature in score.features(guess)], 2)
-    return features, score.by_frequency(score.energies(error))
+    channels, down, height, across, width = score.layout
+    n = error.shape[-1]
+    features = error.new_empty((channels, height, width, FEATURES, down, across, n))
+    for place, feature in zip(features.unbind(3), score.features(guess), strict=True):
+        place.copy_(score.by_frequency(feature))
+    energies = score.by_frequency(score.energies(error))
+    many = down * across * n
+    return features.view(channels, height * width, FEATURES, many), energies.reshape(channels, height * width, many)
 
 
 def in_cells(cells: Tensor, energies: Tensor, count: int) -> Tensor:

@@ -3,15 +3,17 @@
 Let e be the error of a coefficient of frequency (i, j) and colour axis c in a block of an image (`bases.BlockDct`; a
 block may be a single pixel). The guess at log e^2 is linear in features that the sampler knows at x_t, logarithms of
 
-    own          the energy (the square) of xhat_0's coefficient, and the square of this logarithm
+    own          the energy (the square) of xhat_0's coefficient
     around       the mean energy of that frequency in the 3x3 blocks around
     beside       the mean energy of the 3x3 frequencies around, in this block
     contrast     of xhat_0 in this block, the mean absolute difference between neighbouring pixels, over all channels
-    room         how far xhat_0 is from the ends of [-1, 1] in this block.
+    room         how far xhat_0 is from the ends of [-1, 1] in this block
+
+and in the squares of the first three.
 
 Each frequency and axis has its own constant; each band of frequencies and axis has its own slopes. Both are fitted to
 training images by maximum likelihood, errors being Gaussian. Where xhat_0 is busy, its errors are large, though less
-and less so (the square); a flat background at the end of the range is nearly certain. Nothing but xhat_0 is asked for:
+and less so (the squares); a flat background at the end of the range is nearly certain. Nothing but xhat_0 is asked for:
 so any pretrained DDPM has a score.
 
 What sorts need not be right: the score only says which coefficients are alike. How large their errors are is measured
@@ -156,9 +158,8 @@ class Score:
         return self.channels, down, height, across, width
 
     def by_frequency(self, values: Tensor) -> Tensor:
-        """(*layout, n), or what broadcasts to it -> (channels, frequencies, blocks x n)."""
-        whole = values.expand(*self.layout, -1)
-        return whole.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        """(*layout, n) -> (channels, block height, block width, blocks down, blocks across, n)."""
+        return values.permute(0, 2, 4, 1, 3, 5)
 
     def energies(self, images: Tensor) -> Tensor:
         """(*layout, n) squares of the coefficients of images (channels, height, width, n)."""

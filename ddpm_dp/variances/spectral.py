@@ -20,8 +20,8 @@ class Spectral(FittedCells):
 
     Errors of neighbouring pixels are alike, and those of low frequencies large: in frequencies the covariance is nearly
     diagonal. Blocks are one pixel or up to `sides` pixels wide, at each timestep the kind that gives training images
-    the lower price: large where much noise is left, single pixels where only details are missing. Colours choose by
-    themselves, among larger ones too (`colour_sides`): they vary more slowly than brightness does.
+    the lower price: large where much noise is left, single pixels where only details are missing. Brightness and
+    colours choose apart: colours vary more slowly.
     """
 
     name = "spectral"

@@ -208,7 +208,7 @@ def test_what_is_kept_for_a_fit_is_scored_as_images_are():
     features, energies = evidence(score, guess, images_last(error))
     band = torch.from_numpy(score.basis.bands.ravel())
     found = (slopes.double()[:, band, None] @ features)[:, :, 0] + constants.flatten(1)[..., None]
-    expected = score.by_frequency(score.of(guess, weights))
+    expected = score.by_frequency(score.of(guess, weights)).reshape(found.shape)
     assert score.place(found).unique().numel() > 5
     torch.testing.assert_close(found, expected, rtol=0, atol=1e3 * EPS)
     squares = score.basis.coefficients(error) ** 2
