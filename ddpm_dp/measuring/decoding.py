@@ -128,14 +128,14 @@ class DecoderCurves(Observer):
     def look_again(self, seen: Seen) -> None:
         left, share = self.prices.find(seen.x_0, seen.xhat_0)
         kind = self.field.class_of(seen.prediction, self.maps).to(left.device).expand(seen.x_0.shape).flatten(1)
-        start = (seen.group[:, None] * self.shape[1] + kind).flatten() * self.shape[2]
-        _share_out(self.bins, start + left, share)
+        rest, place = 1 - share, (seen.group[:, None] * self.shape[1] + kind).flatten()
+        _share_out(self.bins, place.mul_(self.shape[2]).add_(left), rest, share)
         if self.fine:
             v = seen.second(BOUNDS.output)
             assert v is not None, "there is a finer histogram only where there is v"
             low, high = self._ends
-            bin_of_v = ((v.flatten() - low) * (self.fine / max(high - low, 1e-12))).long().clamp(0, self.fine - 1)
-            _share_out(self.bins_of_v, bin_of_v * self.shape[2] + left, share)
+            place = (v.flatten() - low).mul_(self.fine / max(high - low, 1e-12)).long().clamp_(0, self.fine - 1)
+            _share_out(self.bins_of_v, place.mul_(self.shape[2]).add_(left), rest, share)
 
     def row(self) -> dict[str, Tensor]:
         setting, columns = self.setting, self.prices.nats
@@ -275,8 +275,9 @@ def _field(cells: dict[str, CellObserver]) -> tuple[Field, CellObserver | None]:
     return ALIKE, None
 
 
-def _share_out(bins: Tensor, left: Tensor, share: Tensor) -> None:
-    bins.index_add_(0, left, 1 - share).index_add_(0, left + 1, share)
+def _share_out(bins: Tensor, left: Tensor, rest: Tensor, share: Tensor) -> None:
+    """Add the rest at `left`, the share one place to the right; `left` is changed."""
+    bins.index_add_(0, left, rest).index_add_(0, left.add_(1), share)
 
 
 def _interpolated(values: Tensor, place: Tensor) -> Tensor:

@@ -176,7 +176,7 @@ class Histogram(CellObserver):
     def _place(self, seen: Seen) -> Tensor:
         second = seen.prediction.second(self.output)
         assert self.output and second is not None, "a name asks for an output, and is refused where there is none"
-        return double(OUTPUTS[self.output].place(second)).flatten()
+        return OUTPUTS[self.output].place(second).flatten()
 
     def begin(self, t: int) -> None:
         home = self.setting.home
@@ -185,14 +185,14 @@ class Histogram(CellObserver):
 
     def look(self, seen: Seen) -> None:
         y = self._place(seen)
-        self.reach = torch.maximum(self.reach, torch.stack([-y.min(), y.max()]))
+        self.reach = torch.maximum(self.reach, double(torch.stack([-y.min(), y.max()])))
 
     def agree(self) -> None:
         ends = self.setting.processes.largest(self.reach) * torch.tensor([-1.0, 1.0], device=self.setting.home)
         self.low, self.high = ends
 
     def look_again(self, seen: Seen) -> None:
-        self.bins += histogram(self._place(seen), (seen.error**2).flatten(), self.low, self.high)
+        self.bins += histogram(double(self._place(seen)), (seen.error**2).flatten(), self.low, self.high)
 
     def row(self) -> dict[str, Tensor]:
         mass, error = self.setting.processes.total(self.bins) / (self.setting.counts.sum() * self.setting.d)
@@ -355,11 +355,12 @@ def cell_observers(families: list[ReverseVariance], setting: Setting) -> dict[st
 
 def histogram(y: Tensor, e2: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """(2, PLACES) sums of 1 and e^2 of coordinates y (n,) in bins from low to high, as `Cells` describes them."""
-    place = ((y - low) / (high - low).clamp(min=1e-12) * (PLACES - 1)).nan_to_num()  # `take` refuses NaN
-    left = place.long().clamp(0, PLACES - 2)
-    share = place - left
+    # In place: these are many numbers, and new memory costs more than the arithmetic.
+    place = (y - low).div_((high - low).clamp(min=1e-12)).mul_(PLACES - 1).nan_to_num_()  # bins refuse NaN
+    left = place.long().clamp_(0, PLACES - 2)
+    share = place.sub_(left)
     sums = []
-    for weight in (torch.ones_like(e2), e2):
+    for weight in (torch.ones_like(low), e2):
         right = share * weight
         here, next_ = (torch.bincount(left, part, PLACES) for part in (weight - right, right))
         sums.append(here + next_.roll(1))
