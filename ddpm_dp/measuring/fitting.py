@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ddpm_dp.processes import Processes
-from ddpm_dp.variances.scores import BINS, FEATURES, FINEST_SLOPE, Guess, Score, Weights
+from ddpm_dp.variances.scores import BINS, FEATURES, Guess, Score, Weights
 
 # Of a frequency's mean energy, added to each: of errors of 0 a score of -inf would be the likeliest. (With 0.01 digits
 # at 16 steps cost 0.007 bits/dim more; with 0.1 long steps of Tiny ImageNet 0.006 bits.)
@@ -66,7 +66,7 @@ class ScoreFit:
 
     def _kept(self, slopes: Tensor) -> Weights:
         """Rounded, slopes first: the constants make up for what they lose."""
-        rounded = (slopes / FINEST_SLOPE).round() * FINEST_SLOPE
+        rounded = Weights(slopes, slopes).rounded().slopes.to(slopes)
         constants = self._guessed(rounded)[0] - (rounded[:, self.band] * self.centre).sum(-1)
         return Weights(constants.unflatten(1, self.score.basis.block), rounded).rounded()
 

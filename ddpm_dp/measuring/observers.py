@@ -200,9 +200,6 @@ class Histogram(CellObserver):
         return {f"cells.{self.output}.{name}": values for name, values in rows.items()}
 
 
-Blocks = tuple[tuple[int, int], ...]  # of each of `axes_of` an image's shape
-
-
 class Sorted(NamedTuple):
     """Coefficients of some colour axes, sorted by a score: those of several families where these sort alike."""
 
@@ -253,16 +250,14 @@ class Scored(CellObserver):
     def agree(self) -> None:
         fitted = self.setting.fitted
         if fitted is None:
-            best = self._cheapest()
+            self.maps = self._cheapest()
         else:
-            rows = {name: {key: each[self.t] for key, each in fitted.cells[name].maps.items()} for name in self.sums}
-            basis = {name: AxisBlocks.of(self.setting.shape, maps["block"]) for name, maps in rows.items()}
-            best = {name: (basis[name].block_of_axes, Weights.of(maps)) for name, maps in rows.items()}
-        self.sides = {name: sides for name, (sides, _) in best.items()}
-        self.weights = {name: weights for name, (_, weights) in best.items()}
+            known = {name: fitted.cells[name].maps.items() for name in self.sums}
+            self.maps = {name: {part: torch.as_tensor(rows[self.t]) for part, rows in known[name]} for name in known}
+        self.weights = {name: Weights.of(maps) for name, maps in self.maps.items()}
         self.sorted: list[Sorted] = []
-        for name, sides in self.sides.items():
-            for axis, block in enumerate(sides):
+        for name, maps in self.maps.items():
+            for axis, block in enumerate(AxisBlocks.of(self.setting.shape, maps["block"]).block_of_axes):
                 score = self._score(axis, block)
                 weights = score.own(self.weights[name])
                 alike = [each for each in self.sorted if each.score is score and each.weights.equal(weights)]
@@ -278,8 +273,8 @@ class Scored(CellObserver):
             self.scores[axis, block] = Score(BlockDct(shape, block), axes_of(shape)[axis])
         return self.scores[axis, block]
 
-    def _cheapest(self) -> dict[str, tuple[Blocks, Weights]]:
-        """For each name the blocks, and the weights, under which the images that are kept are cheapest."""
+    def _cheapest(self) -> dict[str, dict[str, Tensor]]:
+        """For each name the blocks, and the weights, under which the images that are kept are cheapest: as maps."""
         x_0, xhat_0 = torch.cat(self.kept, 1)
         self.kept.clear()
         guess, error, m = Guess(xhat_0), images_last(x_0 - xhat_0), self.setting.fitted_m[self.t]
@@ -296,7 +291,8 @@ class Scored(CellObserver):
             # One size, whatever is chosen.
             largest = [max(self._score(0, block).sizes[i] for each in candidates for block in each) for i in range(3)]
             padded = [part.padded(*largest) for part in parts]
-            best[name] = sides, Weights(*(torch.cat(part) for part in zip(*padded, strict=True)))
+            weights = Weights(*(torch.cat(part) for part in zip(*padded, strict=True)))
+            best[name] = {"block": torch.tensor(sides).flatten(), **weights.packed()}
         return best
 
     def look_again(self, seen: Seen) -> None:
@@ -319,8 +315,7 @@ class Scored(CellObserver):
                 "error": error,
                 "mass_of_group": of_group[0],
                 "error_of_group": of_group[1],
-                "map.block": torch.tensor(self.sides[name]).flatten(),
-                **{f"map.{part}": values for part, values in self.weights[name]._asdict().items()},
+                **{f"map.{part}": values for part, values in self.maps[name].items()},
             }
             rows |= {f"cells.{name}.{part}": values for part, values in row.items()}
         return rows

@@ -37,7 +37,7 @@ from ddpm_dp.statistics.decoding import DecoderCurve, DecoderPrices
 if TYPE_CHECKING:
     from ddpm_dp.statistics.denoising import DenoisingStatistics
 
-FORMAT, SEALED = 5, 5  # now, and since when files are sealed
+FORMAT, SEALED, AS_CHANGES = 6, 5, 6  # now; since when files are sealed, and whole numbers of maps kept as changes
 EARLIER = ("fixed", "analytic")  # decoders of formats 2 and 3 that are decoders still, with the same variance
 EARLIER_SCORE = f"{MAP}weights"
 FORMAT_2_SECOND = {"learned": "v", "predicted": "u"}  # the second output whose histogram was kept, by its family
@@ -55,7 +55,9 @@ def write(statistics: DenoisingStatistics, path: str | Path) -> Path:
     for name, cells in statistics.cells.items():
         for part, rows in cells.rows(measured).items():
             large = name != ALL and rows.dtype == np.float64
-            arrays[f"cells.{name}.{part}"] = _rounded(rows, part) if large else rows
+            changes = part.startswith(MAP) and rows.dtype.kind == "i"  # from timestep to timestep: these are small
+            whole = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1])) if changes else rows
+            arrays[f"cells.{name}.{part}"] = _rounded(rows, part) if large else whole
     for name, curve in statistics.curves.items():
         for part, rows in curve.rows(measured).items():
             arrays[f"curve.{name}.{part}"] = _rounded(rows, part)
@@ -230,6 +232,10 @@ def _in_new_words(
         return _of_format_2(header, arrays)
     cells = {name: each for name, each in header["cells"].items() if f"cells.{name}.{EARLIER_SCORE}" not in arrays}
     curves = [name for name in header["curves"] if f"curve.{name}.{EARLIER_SCORE}" not in arrays]
+    if header["format"] >= AS_CHANGES:
+        maps = {name: rows for name, rows in arrays.items() if f".{MAP}" in name and rows.dtype.kind == "i"}
+        # In their own type, in which a change that was too large for it comes round again.
+        arrays = arrays | {name: np.cumsum(rows, axis=0, dtype=rows.dtype) for name, rows in maps.items()}
     return header | {"cells": cells, "curves": curves}, arrays
 
 

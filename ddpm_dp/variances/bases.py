@@ -162,7 +162,7 @@ class AxisBlocks(Basis):
     name = "block DCT"
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], sides: np.ndarray) -> AxisBlocks:
+    def of(cls, shape: tuple[int, ...], sides: np.ndarray | Tensor) -> AxisBlocks:
         """From the sides of all blocks in a row, as files keep them: height, width, height, width."""
         return cls(shape, tuple((int(height), int(width)) for height, width in sides.reshape(-1, 2)))
 

@@ -39,7 +39,8 @@ FEATURES = 8
 SMALLEST_ENERGY, SMALLEST_CONTRAST, SMALLEST_ROOM = 1e-7, 1e-4, 1e-3
 # Weights are multiples of these: bins are a quarter wide, and such numbers take less room in a file. (A held-out
 # coefficient of Tiny ImageNet at delta m_t = 1: constants twice as fine save nothing, slopes half as fine cost 0.0002.)
-FINEST_CONSTANT, FINEST_SLOPE = 1 / 16, 1 / 128
+FINEST = 1 / 16, 1 / 128  # constants, slopes
+MOST = 2**15 - 1  # so many of them
 
 
 class Weights(NamedTuple):
@@ -66,7 +67,19 @@ class Weights(NamedTuple):
                 f"What was fitted lacks {' and '.join(sorted(missing))}: an earlier version sorted in another way. "
                 "Measure again."
             )
-        return cls(*(torch.as_tensor(maps[name]) for name in cls._fields))
+        parts = zip(cls._fields, FINEST, strict=True)
+        return cls(*(_unpacked(torch.as_tensor(maps[name]), step) for name, step in parts))
+
+    def packed(self) -> dict[str, Tensor]:
+        """The maps that `of` reads: whole numbers of steps of FINEST."""
+        import torch
+
+        parts = zip(self._fields, self, FINEST, strict=True)
+        return {name: (each / step).round().clamp(-MOST, MOST).to(torch.int16) for name, each, step in parts}
+
+    def rounded(self) -> Weights:
+        """As they are kept: any weights sort, so these are rounded before they do."""
+        return self.of(self.packed())
 
     def padded(self, height: int, width: int, bands: int) -> Weights:
         """With zeros for frequencies and bands that its blocks do not have."""
@@ -80,10 +93,10 @@ class Weights(NamedTuple):
         """Whether all numbers are the same."""
         return all(a.equal(b) for a, b in zip(self, other, strict=True))
 
-    def rounded(self) -> Weights:
-        """As they are kept: any weights sort, so these are rounded before they do."""
-        finest = (FINEST_CONSTANT, FINEST_SLOPE)
-        return Weights(*((each / step).round().float() * step for each, step in zip(self, finest, strict=True)))
+
+def _unpacked(values: Tensor, step: float) -> Tensor:
+    """Earlier files have the numbers themselves."""
+    return values if values.is_floating_point() else values.float() * step
 
 
 @dataclass(frozen=True, eq=False)

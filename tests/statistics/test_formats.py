@@ -61,7 +61,7 @@ def test_what_an_earlier_version_priced_is_kept_when_it_is_saved_again(tmp_path)
 
 
 @pytest.mark.parametrize("model", nightly_but("fashion-mnist/hybrid", MODELS))
-def test_format_5_keeps_the_prices(model, tmp_path):
+def test_format_6_keeps_the_prices(model, tmp_path):
     """Where m_t alone is asked, the same steps to the last digit; cells keep 18 bits, the decoder's curve 17.
 
     Standard errors come from groups of images, of which files keep 10 bits of each part.
@@ -69,7 +69,7 @@ def test_format_5_keeps_the_prices(model, tmp_path):
     for split, before in load(model).items():
         after = DenoisingStatistics.load(before.save(tmp_path / f"{split}.npz"))
         with np.load(tmp_path / f"{split}.npz") as file:
-            assert json.loads(str(file["header"]))["format"] == 5
+            assert json.loads(str(file["header"]))["format"] == 6
         path = STRIDES["quadratic"](before.noise, 32)
         assert served(after) == served(before)
         for variance in served(before):
@@ -90,12 +90,38 @@ def test_shipped_pairs_are_honest(model):
             assert np.array_equal(cells.fitted, cells.fitted_to(both["train"].cells[name]).fitted)
 
 
-@pytest.mark.parametrize("version", [1, 6, "5"])
+@pytest.mark.parametrize("version", [1, 7, "5"])
 def test_other_formats_are_refused(statistics, tmp_path, version):
     file = statistics.save(tmp_path / "s.npz")
     rewritten(file, {"format": version})
-    with pytest.raises(ValueError, match=f"has format {version!r}, this version reads 2 to 5"):
+    with pytest.raises(ValueError, match=f"has format {version!r}, this version reads 2 to 6"):
         DenoisingStatistics.load(file)
+
+
+def test_whole_numbers_of_maps_come_back(statistics, tmp_path):
+    """They are kept as changes from row to row, even where a change does not fit into their type; before format 6 not.
+
+    `unmeasured` rows are those of the nearest measured one, so here all timesteps are.
+    """
+    cells, rng = statistics.cells["local"], np.random.default_rng(0)
+    far = rng.choice(np.array([-(2**15), 2**15 - 1, 0, 7], dtype=np.int16), (statistics.T + 1, 5))
+    far[0] = far[1]
+    assert len(statistics.measured) == statistics.T
+    whole = replace(cells, maps={**cells.maps, "far": far})
+    file = replace(statistics, cells={**statistics.cells, "local": whole}).save(tmp_path / "s.npz")
+    found = DenoisingStatistics.load(file).cells["local"].maps
+    assert all(np.array_equal(found[name][1:], rows[1:]) for name, rows in whole.maps.items())
+    assert found["far"].dtype == np.int16 and {"constants", "slopes", "block"} <= found.keys()
+    name = "cells.local.map.far"
+    with np.load(file) as content:
+        assert not np.array_equal(content[name], far[1:])
+    parts = {
+        f"cells.{each}.map.{part}": rows[1:]
+        for each in ("local", "spectral")
+        for part, rows in {**statistics.cells[each].maps, **({"far": far} if each == "local" else {})}.items()
+    }
+    rewritten(file, {"format": 5}, **parts)
+    assert np.array_equal(DenoisingStatistics.load(file).cells["local"].maps["far"][1:], far[1:])
 
 
 def test_parts_that_a_version_does_not_know_are_passed_over(statistics, tmp_path):

@@ -30,8 +30,7 @@ from ddpm_dp.variances.decoders import NONE, LastStep
 from ddpm_dp.variances.scores import (
     BINS,
     FEATURES,
-    FINEST_CONSTANT,
-    FINEST_SLOPE,
+    FINEST,
     HIGH,
     LOW,
     Guess,
@@ -239,7 +238,7 @@ def test_a_fit_finds_the_score_that_errors_have(monkeypatch):
     one, processes = torch.ones((), dtype=torch.float64), Processes(torch.device("cpu"))
     fit = ScoreFit(score, features.clone(), energies, one, processes)
     last = fit.weights
-    rounding = FINEST_SLOPE / 2, (FINEST_CONSTANT + FEATURES * FINEST_SLOPE) / 2
+    rounding = FINEST[1] / 2, (FINEST[0] + FEATURES * FINEST[1]) / 2
     of_band = np.bincount(score.basis.bands.ravel())[None, :, None] * n
     assert (abs(last.slopes - true.slopes).numpy() < 6 * np.sqrt(2 / of_band) + rounding[0]).all()
     assert (abs(last.constants - true.constants) < 6 * np.sqrt(2 / n) + rounding[1]).all()
