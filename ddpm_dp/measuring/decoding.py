@@ -276,7 +276,7 @@ def _field(cells: dict[str, CellObserver]) -> tuple[Field, CellObserver | None]:
 
 
 def _share_out(bins: Tensor, left: Tensor, rest: Tensor, share: Tensor) -> None:
-    """Add the rest at `left`, the share one place to the right; `left` is changed."""
+    """Add the rest at `left`, the share one place to the right; `left` is overwritten."""
     bins.index_add_(0, left, rest).index_add_(0, left.add_(1), share)
 
 

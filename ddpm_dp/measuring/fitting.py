@@ -81,7 +81,7 @@ class ScoreFit:
 
     @cached_property
     def price(self) -> float:
-        """What these images cost under least squares: enough to compare kinds of blocks."""
+        """What these images cost under least squares."""
         return self.price_of(self.least_squares)
 
     @cached_property

@@ -23,19 +23,22 @@ from ddpm_dp.processes import Processes
 from ddpm_dp.registry import Whole
 from ddpm_dp.statistics import ALL, DenoisingStatistics
 from ddpm_dp.variances import FAMILIES, ReverseVariance
-from ddpm_dp.variances.bases import AxisBlocks, BlockDct, axes_of, images_last
+from ddpm_dp.variances.bases import AxisBlocks, BlockDct, axes_of, images_last, planes
 from ddpm_dp.variances.scores import BINS, Guess, Score, Weights
 from ddpm_dp.variances.spectral import Spectral
 
 FORM = 3  # of all rows, the decoder's too: a checkpoint of another form does not go on with this version
 PLACES = 256  # bins of a second output's histogram: see `Cells` for what so many are good for
 FEW = 256_000  # coefficients of training images that the weights of a score are fitted to: 4,000 blocks of 8x8 pixels
+# So many blocks, or their kind is not tried (the smallest always is): the logarithm of a mean of n squares has the
+# variance 2 / n, and with 64 a constant is known to 0.18, less than the width of a cell.
+LEAST = 64
 PARTS = 4  # into which the cells of a group are taken together: with 8, standard errors are up to 2% larger
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A batch of images and the denoiser's answers for it, in float64, kept only as long as somebody looks."""
+    """A batch of images and the denoiser's answers for it, in float64 but for `guess`; kept while somebody looks."""
 
     images: Tensor
     prediction: Prediction
@@ -134,7 +137,7 @@ class Observer(Whole, abstract=True):
 
 
 class CellObserver(Observer, abstract=True):
-    """One that fills cells; its row's names begin with `cells.NAME.`.
+    """One that fills cells; its row's names begin with `cells.NAME.`, for one NAME or several.
 
     Attributes:
         output, basis: what the `Cells` of its rows say of themselves.
@@ -212,8 +215,9 @@ class Scored(CellObserver):
     """The errors of coefficients in cells by their scores, in the blocks that suit each timestep best.
 
     On training images the weights of the scores are fitted in the first look, for each kind of blocks, to whole groups
-    of images with `FEW` coefficients or more (never with more than twice as many); the kind under which those images
-    are cheapest is kept, for brightness and for colours apart. On held-out images all that is the training images'.
+    of images with `FEW` coefficients or more (never with more than twice as many). The kind is kept under which those
+    images are cheapest by least squares, for brightness and for colours apart; then weights by likelihood are tried for
+    it. On held-out images all that is the training images'.
 
     One observer serves all families of that kind: what two of them have in common is fitted and sorted once.
     """
@@ -224,16 +228,21 @@ class Scored(CellObserver):
         super().__init__(setting)
         fitted, shape = setting.fitted, setting.shape
         families = [family for family in FAMILIES.values() if isinstance(family, Spectral)]
-        self.candidates = {
-            family.cells: family.candidates(shape)
-            for family in families
-            if fitted is None or family.cells in fitted.cells
-        }
-        coefficients = setting.counts.sum() * setting.d
+        known = [family for family in families if fitted is None or family.cells in fitted.cells]
         self.scores: dict[tuple[int, tuple[int, int]], Score] = {}
+        coefficients = setting.counts.sum() * setting.d
         self.few = math.ceil(len(setting.counts) * min(1, FEW / coefficients))  # so many groups
         # Image i is in group i % G: where one group is more than enough, so many images of it are.
         self.first = math.ceil(2 * FEW / (self.few * setting.d)) * len(setting.counts)
+        number = np.arange(setting.counts.sum())
+        chosen = ((number % len(setting.counts) < self.few) & (number < self.first)).sum()
+        _, height, width = planes(shape)
+
+        def tried(blocks: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+            smallest, *larger = blocks
+            return [smallest, *(each for each in larger if chosen * height * width >= LEAST * math.prod(each))]
+
+        self.candidates = {family.cells: [tried(blocks) for blocks in family.candidates(shape)] for family in known}
 
     def begin(self, t: int) -> None:
         zeros = partial(torch.zeros, dtype=torch.float64, device=self.setting.home)

@@ -1,6 +1,6 @@
 """The statistics file: an .npz that holds measured timesteps only; reading fills the others again.
 
-Format 5. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on, seed, n_classes, about, and for each
+Format 6. `header` is JSON: format, shape, levels, model_id, data_id, fitted_on, seed, n_classes, about, and for each
 part what its arrays do not tell. Arrays, with n measured timesteps of N images:
 
     abar (T + 1,)   counts (G,)   prior (G,)   measured (n,)   images (N,)
@@ -8,8 +8,12 @@ part what its arrays do not tell. Arrays, with n measured timesteps of N images:
     cells.NAME.mass, .error (n, B)  .low, .high (n,)  .error_of_group, .mass_of_group (G, n, C)  .map.X (n, ...)
     curve.NAME.low, .fitted (n, C)  .nats (n, C, V)  .of_group (G, n, W)  .group_low, .training (n,)  .map.X
 
-A part that a version does not know is passed over: what is new can be added without a new format. Formats 2 to 4 still
-load. They had no seal (`files/seal.py`) and no `images`: which images they are of is not known.
+Whole numbers of the cells' maps change little from timestep to timestep, so changes are kept: row i less row i - 1, the
+first as it is. `numpy.cumsum` along axis 0, in their own type, gives them back.
+
+A part that a version does not know is passed over: what is new can be added without a new format. Formats 2 to 5 still
+load. Format 5 kept maps as they are.
+Formats 2 to 4 had no seal (`files/seal.py`) and no `images`: which images they are of is not known.
 Formats 2 and 3 had no curves, but prices of decoders, `decoder.NAME (G, n)`: those of `EARLIER` mean what they mean
 now, and are kept where such statistics are saved again.
 Format 2, of the first edition, had one cell and at most one histogram.

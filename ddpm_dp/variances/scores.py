@@ -48,7 +48,9 @@ class Weights(NamedTuple):
 
     Attributes:
         constants: (channels, block height, block width), or larger: what is beyond is not looked at.
-        slopes: (channels, bands, FEATURES), or more bands. A score finds those of its `axes` among all channels.
+        slopes: (channels, bands, FEATURES), or more bands; fewer features in files of an earlier version: 0 for others.
+
+    A score finds those of its `axes` among all channels.
     """
 
     constants: Tensor
@@ -58,7 +60,7 @@ class Weights(NamedTuple):
     def of(cls, maps: Mapping[str, Any]) -> Weights:
         """From the maps of one timestep, where they have the same names.
 
-        Raises ValueError if they are those of an earlier version.
+        Raises ValueError if they are those of another version.
         """
         import torch
 
@@ -67,15 +69,19 @@ class Weights(NamedTuple):
                 f"What was fitted lacks {' and '.join(sorted(missing))}: an earlier version sorted in another way. "
                 "Measure again."
             )
+        if (given := maps["slopes"].shape[-1]) > FEATURES:
+            raise ValueError(f"What was fitted has {given} slopes, this version {FEATURES}: update ddpm_dp.")
         parts = zip(cls._fields, FINEST, strict=True)
         return cls(*(_unpacked(torch.as_tensor(maps[name]), step) for name, step in parts))
 
     def packed(self) -> dict[str, Tensor]:
-        """The maps that `of` reads: whole numbers of steps of FINEST."""
+        """The maps that `of` reads: whole numbers of steps of FINEST; what is not a number sorts nothing, as 0 does."""
         import torch
 
         parts = zip(self._fields, self, FINEST, strict=True)
-        return {name: (each / step).round().clamp(-MOST, MOST).to(torch.int16) for name, each, step in parts}
+        return {
+            name: (each / step).nan_to_num(0).round().clamp(-MOST, MOST).to(torch.int16) for name, each, step in parts
+        }
 
     def rounded(self) -> Weights:
         """As they are kept: any weights sort, so these are rounded before they do."""

@@ -19,7 +19,7 @@ class Spectral(FittedCells):
     """rho = 1 + delta m_b, with coefficients of a block DCT sorted into cells by their scores (`scores.py`).
 
     Errors of neighbouring pixels are alike, and those of low frequencies large: in frequencies the covariance is nearly
-    diagonal. Blocks are one pixel or up to `sides` pixels wide, at each timestep the kind that gives training images
+    diagonal. Blocks are about as wide as one of `sides`, at each timestep the kind that gives training images
     the lower price: large where much noise is left, single pixels where only details are missing. Brightness and
     colours choose apart: colours vary more slowly.
     """

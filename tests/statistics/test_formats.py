@@ -1,4 +1,4 @@
-"""Files of earlier versions still load, with the prices that they had then; format 4 keeps what ships."""
+"""Files of earlier versions still load, with the prices that they had then; format 6 keeps what ships."""
 
 import json
 from dataclasses import replace
@@ -99,9 +99,10 @@ def test_other_formats_are_refused(statistics, tmp_path, version):
 
 
 def test_whole_numbers_of_maps_come_back(statistics, tmp_path):
-    """They are kept as changes from row to row, even where a change does not fit into their type; before format 6 not.
+    """They are kept as changes from row to row, even where a change does not fit into their type. Before format 6
+    they were kept as they are.
 
-    `unmeasured` rows are those of the nearest measured one, so here all timesteps are.
+    Rows between measured ones are those of the nearest, so all timesteps are measured here.
     """
     cells, rng = statistics.cells["local"], np.random.default_rng(0)
     far = rng.choice(np.array([-(2**15), 2**15 - 1, 0, 7], dtype=np.int16), (statistics.T + 1, 5))
