@@ -357,7 +357,7 @@ def _read(file: Path, path: ArrayLike, entries: int) -> Cells:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing, which holds the fitted numbers; copy the whole folder.")
     try:
-        opened = Sealed(file, KIND, FORMAT, (*FLOATS, "I64"))  # cells have whole numbers, too
+        opened = Sealed(file, KIND, FORMAT, (*FLOATS, "I16", "I64"))  # cells have whole numbers, too
         tensors, about = opened.tensors(), schema.typed(opened.header, "about", dict[str, Any])
         timesteps = tensors.pop("timesteps").numpy()
     except (ValueError, KeyError) as error:
