@@ -90,6 +90,10 @@ def test_shipped_pairs_are_honest(model):
             assert np.array_equal(cells.fitted, cells.fitted_to(both["train"].cells[name]).fitted)
 
 
+def test_shipped_statistics_of_64x64_take_less_than_a_megabyte():
+    assert all(shipped(f"tiny-imagenet-64/hybrid/{split}.npz").stat().st_size < 1e6 for split in ("train", "test"))
+
+
 @pytest.mark.parametrize("version", [1, 7, "5"])
 def test_other_formats_are_refused(statistics, tmp_path, version):
     file = statistics.save(tmp_path / "s.npz")
