@@ -31,9 +31,9 @@ Rows = list[tuple[int, np.ndarray]]  # a timestep t, and the s to which its pric
 FORMAT = 1
 VARIANCES = ("posterior", "analytic", "learned", "spectral")  # shown by default, the simplest first
 BUDGETS = 256  # of 1 .. T, at most: beyond, curves are flat
-REACH = 12  # where cells of a family have rates above m_t, L bends that much earlier
-GAP = 0.6  # of z, from one knot s of a row to the next, where timesteps are not farther apart
-BEND = 2e-4  # of f, between two knots t
+REACH = 150  # times m_t: the rate of the widest waves, where L bends first; with 12 steps from noise are wrong by 4%
+GAP = 1.0  # of z, from one knot s of a row to the next, where timesteps are not farther apart
+BEND = 5e-4  # of f, between two knots t
 UNIT = 2**-12  # of a logarithm: rounding is 1.2e-4 of a price
 
 
@@ -96,7 +96,7 @@ def model_data(source: Source, variances: tuple[str, ...], arrays: Arrays) -> di
         )
     most = min(BUDGETS, T)
     handcrafted = {name: [stride(train.noise, K) for K in range(1, most + 1)] for name, stride in STRIDES.items()}
-    rows = rows_of(train, served)
+    rows = rows_of(source, served)
     with np.errstate(divide="ignore"):
         log_snr = np.log(train.noise.snr[1:]).clip(-80)  # a terminal SNR of 0 has no logarithm
     return {
@@ -168,13 +168,15 @@ def lengths(paths: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.diff(path) for path in paths])
 
 
-def rows_of(statistics: DenoisingStatistics, variances: list[str]) -> Rows:
+def rows_of(source: Source, variances: list[str]) -> Rows:
     """The timesteps t at which prices are tabulated, and for each the s, ascending: 1 and t - 1 are always there.
 
     Between two measured timesteps prices bend, those of families with many cells most: knots are added until a line
-    between neighbours is right in the middle.
+    between neighbours is right in the middle and halfway to it, for training and for held-out images.
     """
-    prices = [step_costs(statistics, variance).between.mean for variance in variances]
+    statistics = source.train
+    sides = (statistics, source.priced_on)
+    prices = [step_costs(side, variance).between.mean for side in sides for variance in variances]
 
     @cache
     def row(t: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
@@ -196,7 +198,8 @@ def rows_of(statistics: DenoisingStatistics, variances: list[str]) -> Rows:
     while waiting:
         left, right = waiting.pop()
         middle = round(np.sqrt(left * right))
-        if left < middle < right and bends(left, middle, right):
+        inside = {middle, round(np.sqrt(left * middle)), round(np.sqrt(middle * right))} - {left, right}
+        if left < middle < right and any(bends(left, t, right) for t in sorted(inside)):
             kept.add(middle)
             waiting += [(left, middle), (middle, right)]
     return [(t, row(t)[0]) for t in sorted(kept)]
