@@ -1,7 +1,7 @@
 """What a page without a kernel knows of a model: its best paths, and enough numbers to price any other.
 
 Paths are the library's own, as step lengths. A price L(t, s) is read from a table: f = log(L / z) at some t and s
-("knots"), where z = log(1 + C_t (snr_s - snr_t)), C_t = REACH m_t. Along s it is a cubic through four knots in z; in t,
+("knots"), where z = log(1 + C_t (snr_s - snr_t)), C_t = reach m_t. Along s it is a cubic through four knots in z; in t,
 where not every timestep was measured, a line in log t at the same z. That is within 1e-3 of a path's price, and mostly
 within 1e-4 (tests/explorer/test_data.py); bits/dim of the best and the handcrafted paths are exact.
 """
@@ -26,12 +26,12 @@ from ddpm_dp.statistics import DenoisingStatistics
 from ddpm_dp.strides import STRIDES
 from ddpm_dp.variances import FAMILIES
 
-Rows = list[tuple[int, np.ndarray]]  # a timestep t, and the s to which its prices are tabulated
+Rows = list[tuple[int, np.ndarray, np.ndarray]]  # a timestep t, the s to which its prices are tabulated, and z there
 
 FORMAT = 1
 VARIANCES = ("posterior", "analytic", "learned", "spectral")  # shown by default, the simplest first
 BUDGETS = 256  # of 1 .. T, at most: beyond, curves are flat
-REACH = 150  # times m_t: the rate of the widest waves, where L bends first; with 12 steps from noise are wrong by 4%
+REACH = 12  # at least: C_t is the largest rate that a cell of the families has, since L bends first there
 GAP = 1.0  # of z, from one knot s of a row to the next, where timesteps are not farther apart
 BEND = 5e-4  # of f, between two knots t
 UNIT = 2**-12  # of a logarithm: rounding is 1.2e-4 of a price
@@ -96,7 +96,8 @@ def model_data(source: Source, variances: tuple[str, ...], arrays: Arrays) -> di
         )
     most = min(BUDGETS, T)
     handcrafted = {name: [stride(train.noise, K) for K in range(1, most + 1)] for name, stride in STRIDES.items()}
-    rows = rows_of(source, served)
+    reach = reach_of(train, served)
+    rows = rows_of(source, served, reach)
     with np.errstate(divide="ignore"):
         log_snr = np.log(train.noise.snr[1:]).clip(-80)  # a terminal SNR of 0 has no logarithm
     return {
@@ -110,12 +111,12 @@ def model_data(source: Source, variances: tuple[str, ...], arrays: Arrays) -> di
         "budgets": most,
         "logSnr": arrays.put(np.r_[0, log_snr], "f8"),  # neighbours differ little
         "errors": arrays.put(train.m, "f4"),
-        "reach": REACH,
+        "reach": reach,
         "knots": {
             "unit": UNIT,
-            "t": arrays.put_timesteps([t for t, _ in rows], T),
-            "n": arrays.put([len(below) for _, below in rows], "u2"),
-            "s": arrays.put_timesteps(np.concatenate([below for _, below in rows]), T),
+            "t": arrays.put_timesteps([t for t, *_ in rows], T),
+            "n": arrays.put([len(s) for _, s, _ in rows], "u2"),
+            "s": arrays.put_timesteps(np.concatenate([s for _, s, _ in rows]), T),
         },
         "strides": {name: arrays.put_timesteps(lengths(paths), T) for name, paths in handcrafted.items()},
         "families": [
@@ -168,7 +169,18 @@ def lengths(paths: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.diff(path) for path in paths])
 
 
-def rows_of(source: Source, variances: list[str]) -> Rows:
+def reach_of(statistics: DenoisingStatistics, variances: list[str]) -> float:
+    """The largest rate that a fitted cell of these families has anywhere, in units of m_t; REACH at least.
+
+    Waves that are 32 pixels wide have a hundred times m_t where nearly all is noise.
+    """
+    t, names = statistics.measured, {FAMILIES[variance].cells for variance in variances}
+    known = [cells.fitted for name, cells in statistics.cells.items() if name in names and cells.fitted is not None]
+    m = np.maximum(statistics.fitted_m[t], np.finfo(float).tiny)
+    return max([float(REACH), *(float((np.stack([rates[i].max() for i in t]) / m).max()) for rates in known)])
+
+
+def rows_of(source: Source, variances: list[str], reach: float) -> Rows:
     """The timesteps t at which prices are tabulated, and for each the s, ascending: 1 and t - 1 are always there.
 
     Between two measured timesteps prices bend, those of families with many cells most: knots are added until a line
@@ -181,8 +193,8 @@ def rows_of(source: Source, variances: list[str]) -> Rows:
     @cache
     def row(t: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """The knots s, z there (falling), and f under each variance."""
-        s = below(statistics, t)
-        z = z_of(statistics, t, s)
+        s = below(statistics, t, reach)
+        z = z_of(statistics, t, s, reach)
         return s, z, [np.log(price(np.full(len(s), t), s) / z) for price in prices]
 
     def bends(left: int, middle: int, right: int) -> bool:
@@ -202,7 +214,7 @@ def rows_of(source: Source, variances: list[str]) -> Rows:
         if left < middle < right and any(bends(left, t, right) for t in sorted(inside)):
             kept.add(middle)
             waiting += [(left, middle), (middle, right)]
-    return [(t, row(t)[0]) for t in sorted(kept)]
+    return [(t, *row(t)[:2]) for t in sorted(kept)]
 
 
 def _along(z: np.ndarray, f: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -212,9 +224,9 @@ def _along(z: np.ndarray, f: np.ndarray, at: np.ndarray) -> np.ndarray:
     return CubicSpline(z[::-1], f[::-1])(at)
 
 
-def below(statistics: DenoisingStatistics, t: int) -> np.ndarray:
+def below(statistics: DenoisingStatistics, t: int, reach: float) -> np.ndarray:
     """The knots s of one t. Two that are near one another would blow rounding up: only leaps of z come in between."""
-    z = z_of(statistics, t, np.arange(1, t))  # falls as s rises
+    z = z_of(statistics, t, np.arange(1, t), reach)  # falls as s rises
     kept = [t - 1]
     for s in range(t - 2, 1, -1):
         if z[s - 2] - z[kept[-1] - 1] > GAP:
@@ -224,18 +236,18 @@ def below(statistics: DenoisingStatistics, t: int) -> np.ndarray:
     return np.array(kept[::-1] if kept[-1] == 1 else [1, *kept[::-1]])
 
 
-def z_of(statistics: DenoisingStatistics, t: int, s: np.ndarray) -> np.ndarray:
+def z_of(statistics: DenoisingStatistics, t: int, s: np.ndarray, reach: float) -> np.ndarray:
     snr = statistics.noise.snr
-    return np.log1p(REACH * statistics.fitted_m[t] * (snr[s] - snr[t]))
+    return np.log1p(reach * statistics.fitted_m[t] * (snr[s] - snr[t]))
 
 
 def table(costs: StepCosts, rows: Rows, arrays: Arrays) -> dict[str, Any]:
     """The prices of one side: the decoder's L(t, 0), the prior's, and f at the knots, row by row, s rising."""
     statistics = costs.statistics
-    t = np.concatenate([np.full(len(s), t) for t, s in rows])
-    prices = costs.between.mean(t, np.concatenate([s for _, s in rows]))
-    z = np.concatenate([z_of(statistics, t, s) for t, s in rows])
-    ends = np.cumsum([len(s) for _, s in rows])[:-1]
+    t = np.concatenate([np.full(len(s), t) for t, s, _ in rows])
+    prices = costs.between.mean(t, np.concatenate([s for _, s, _ in rows]))
+    z = np.concatenate([z for *_, z in rows])
+    ends = np.cumsum([len(s) for _, s, _ in rows])[:-1]
     first = statistics.mean(costs.first)[0]
     return {
         "prior": costs.prior,
